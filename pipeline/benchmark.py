@@ -1,0 +1,165 @@
+"""Methods x cohort to one table: every method on the same cases, grid and brain mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.calibration import Calibration, calibrate, load_calibration
+from pipeline.cases import Case, find_cases
+from pipeline.config import RunConfig
+from pipeline.detection import Detector, detect_cases, make_detector
+from pipeline.errors import InputError
+from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
+from pipeline.methods import METHODS, model_for, runnable
+from pipeline.model import Model
+from pipeline.nifti import write_text
+from pipeline.transforms import BrainExtractor, CaseTransforms
+
+
+def models_by_noise(models: Sequence[Model]) -> dict[str, Model]:
+    """Runs by the noise they were trained with.
+
+    Raises:
+        InputError: two runs have the same noise, or their modalities or grids differ.
+    """
+    result: dict[str, Model] = {}
+    for model in models:
+        noise = model.config.diffusion.noise
+        first = next(iter(result.values()), model)
+        if noise in result:
+            raise InputError(
+                f"{model.path}: {result[noise].path} is trained with {noise} noise too; give one"
+            )
+        if (model.config.modalities, model.config.grid) != (
+            first.config.modalities,
+            first.config.grid,
+        ):
+            raise InputError(
+                f"{model.path}: modalities or grid differ from {first.path}; a benchmark compares "
+                "methods on one grid"
+            )
+        result[noise] = model
+    return result
+
+
+def complete_calibration(
+    models: Mapping[str, Model],
+    names: Sequence[str],
+    transforms: CaseTransforms,
+    *,
+    healthy: Sequence[Case] | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Calibration:
+    """Thresholds of all methods from one set of healthy cases.
+
+    Those of the runs are used as they are; a method that they lack is calibrated now, on the first
+    run's own calibration cases where their files are still there.
+
+    Args:
+        healthy: calibrate everything on these instead.
+    """
+    if healthy is not None:
+        return calibrate(healthy, names, models, transforms, seed=seed, progress=progress)[0]
+    stored = [_stored_calibration(model) for model in models.values()]
+    merged = dict(stored[0].methods)
+    for other in stored[1:]:
+        if other.cases == stored[0].cases:
+            merged = other.methods | merged
+    missing = [name for name in names if name not in merged]
+    cases = _calibration_cases(next(iter(models.values()))) if missing else []
+    if cases:
+        extra, _ = calibrate(cases, missing, models, transforms, seed=seed, progress=progress)
+        merged |= extra.methods
+    return Calibration(merged, stored[0].cases)
+
+
+def _stored_calibration(model: Model) -> Calibration:
+    assert model.path is not None
+    return load_calibration(model.path / "calibration.json")
+
+
+def _calibration_cases(model: Model) -> list[Case]:
+    """The validation cases of a run, none if they are gone."""
+    assert model.path is not None
+    datalist = model.path / "datalist.json"
+    if not datalist.is_file():
+        return []
+    try:
+        cohort = find_cases(datalist, section="validation", modalities=model.config.modalities)
+    except InputError:
+        return []
+    return list(cohort.cases)
+
+
+def calibrate_run(
+    model: Model,
+    *,
+    extract_brain: BrainExtractor | None = None,
+    progress: bool = True,
+) -> Calibration:
+    """Calibrate a run on its held-out healthy cases, for every method that it can run by itself.
+
+    Raises:
+        InputError: those cases are not there.
+    """
+    config = model.config
+    cases = _calibration_cases(model)
+    if not cases:
+        raise InputError(f"{model.path}: the validation cases of its datalist.json are not there")
+    models = {config.diffusion.noise: model}
+    wanted = [name for name, method in METHODS.items() if method.by_default]
+    names, _ = runnable(wanted, models)
+    transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
+    return calibrate(cases, names, models, transforms, seed=config.seed, progress=progress)[0]
+
+
+def benchmark(
+    cases: Sequence[Case],
+    names: Sequence[str],
+    models: Mapping[str, Model],
+    calibration: Calibration,
+    config: RunConfig,
+    out_dir: Path,
+    *,
+    cohort_name: str,
+    false_positive_rate: float | None = None,
+    extract_brain: BrainExtractor | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Run methods on cases and score them.
+
+    Leaves ``maps/<method>/<case>/`` (see `detection.write_result`), ``cases.csv``,
+    ``summary.json``, ``table.csv`` and ``table.md``. Cases that are done are not run again.
+
+    Returns:
+        The summary, and case name -> reason for those that failed.
+    """
+    transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
+    rate = false_positive_rate or config.detection.false_positive_rate
+    detectors: dict[str, Detector] = {
+        name: make_detector(
+            name, model_for(name, models), calibration, false_positive_rate=rate, seed=seed
+        )
+        for name in names
+    }
+    folders = {name: out_dir / "maps" / name for name in names}
+    failed = detect_cases(
+        cases, detectors, transforms, folders, description="benchmark", progress=progress
+    )
+    good = [case for case in cases if case.name not in failed]
+    if not good:
+        raise InputError(f"no case could be processed; the first: {next(iter(failed.values()))}")
+    scores = {
+        name: evaluate_folder(folders[name], good, method=name, progress=progress, seed=seed)
+        for name in names
+    }
+    for method_scores in scores.values():
+        failed |= method_scores.failures
+    summary = write_results(out_dir, scores, cohort_name)
+    write_text(out_dir / "table.md", format_table(summary))
+    write_text(out_dir / "table.csv", format_csv(summary))
+    return summary, failed

@@ -1,0 +1,568 @@
+"""The command line: parses, calls one function, prints where the result lies."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import __version__
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.cases import Case
+    from pipeline.config import RunConfig
+    from pipeline.model import Model
+
+DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``anomap``; returns 0 done, 1 some cases failed (the others are done), 2 wrong usage."""
+    arguments = _parser().parse_args(argv)
+    if not arguments.debug:
+        warnings.filterwarnings("ignore")
+        os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    try:
+        return int(arguments.run(arguments))
+    except InputError as error:
+        if arguments.debug:
+            raise
+        print(f"anomap: {error}", file=sys.stderr)
+        return WRONG_USAGE
+    except KeyboardInterrupt:
+        print("anomap: stopped; what is finished stays, run again to go on", file=sys.stderr)
+        return WRONG_USAGE
+    except Exception as error:
+        if arguments.debug:
+            raise
+        print(
+            f"anomap: an error of our own, {type(error).__name__}: {error}; "
+            "run again with --debug and report the traceback",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="anomap",
+        description="Finds brain tumours without having seen one: learns healthy brains, shows "
+        "what it cannot restore.",
+        epilog="Research only; not a medical device.",
+    )
+    parser.add_argument("--version", action="version", version=f"anomap {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("common")
+    group.add_argument("--seed", type=int, default=0, help="of everything drawn (default 0)")
+    group.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
+    group.add_argument("--quiet", action="store_true", help="no progress bars")
+    group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
+    for add in (_add_cases, _add_phantom, _add_train, _add_detect, _add_evaluate, _add_benchmark):
+        add(commands, common)
+    _add_demo(commands, common)
+    return parser
+
+
+def _command(
+    commands: Any, common: argparse.ArgumentParser, name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        parents=[common],
+        help=text,
+        description=text,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--healthy", action="store_true", help="all cases of DATA are people without a lesion"
+    )
+    parser.add_argument("--section", help="the key of a datalist to read (default: all)")
+    parser.add_argument(
+        "--label-scheme",
+        choices=("auto", "brats2018", "brats2023", "msd", "binary"),
+        help="what label values mean (default: by name and value)",
+    )
+    parser.add_argument(
+        "--leave-out", default="", metavar="NAMES", help="cases not to use, separated by commas"
+    )
+    parser.add_argument(
+        "--brain-extraction",
+        choices=("deepbet",),
+        help="for heads that are not skull-stripped and have no mask (T1w)",
+    )
+
+
+def _modalities(text: str) -> tuple[str, ...]:
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def _add_modality(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--modality",
+        type=_modalities,
+        required=required,
+        help="flair, t1, t1ce, t2; several separated by commas become channels",
+    )
+
+
+# --- cases -------------------------------------------------------------------------------------
+
+
+def _add_cases(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "cases",
+        "list the cases found in a folder, and why other files were left out",
+        "anomap cases BraTS2021/ --modality flair",
+    )
+    parser.add_argument("data", type=Path, metavar="DATA")
+    _add_modality(parser, required=False)
+    _add_data_options(parser)
+    parser.set_defaults(run=_run_cases)
+
+
+def _run_cases(arguments: argparse.Namespace) -> int:
+    from pipeline.cases import find_cases, format_cohort
+
+    cohort = find_cases(
+        arguments.data,
+        modalities=arguments.modality,
+        healthy=True if arguments.healthy else None,
+        section=arguments.section,
+        label_scheme=arguments.label_scheme,
+    )
+    print(format_cohort(cohort))
+    return DONE
+
+
+def _find(arguments: argparse.Namespace, paths: Sequence[Path], modalities: Any) -> list[Case]:
+    """The cases of several paths, with names that differ, less those to leave out."""
+    from pipeline.cases import find_cases
+
+    found: dict[str, Case] = {}
+    for path in paths:
+        cohort = find_cases(
+            path,
+            modalities=modalities,
+            healthy=True if arguments.healthy else None,
+            section=arguments.section,
+            label_scheme=arguments.label_scheme,
+        )
+        for case in cohort.cases:
+            if case.name in found:
+                raise InputError(
+                    f"{path}: a case named {case.name!r} was already found elsewhere; give the "
+                    "folders in separate commands, or rename one"
+                )
+            found[case.name] = case
+        for note in cohort.notes:
+            print(f"note: {note}", file=sys.stderr)
+    unwanted = {name for name in arguments.leave_out.split(",") if name}
+    if unknown := sorted(unwanted - set(found)):
+        raise InputError(f"--leave-out {unknown[0]}: no case of that name in {paths[0]}")
+    return [case for name, case in found.items() if name not in unwanted]
+
+
+# --- phantom -----------------------------------------------------------------------------------
+
+
+def _add_phantom(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "phantom",
+        "make a cohort of synthetic brains, or insert tumours into real healthy ones (--on)",
+        "anomap phantom cohort/ --healthy 20 --tumour 10 --modality flair --seed 0\n"
+        "  anomap phantom inserted/ --on RUN/datalist.json --section test --modality t1",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--healthy", dest="n_healthy", type=int, help="number of healthy cases")
+    parser.add_argument("--tumour", dest="n_tumour", type=int, help="number of cases with a tumour")
+    _add_modality(parser, required=True)
+    parser.add_argument("--spacing", type=float, default=1.0, help="voxel size in mm (default 1)")
+    parser.add_argument(
+        "--contrast",
+        default="mixed",
+        choices=("mixed", "bright", "dark", "iso"),
+        help="tumours against the tissue around them (default mixed)",
+    )
+    parser.add_argument("--on", type=Path, metavar="DATA", help="healthy brains to put tumours in")
+    parser.add_argument("--section", help="of a datalist given with --on")
+    parser.add_argument("--leave-out", default="", help="cases of --on not to use")
+    parser.add_argument("--brain-extraction", choices=("deepbet",), help="for --on")
+    parser.set_defaults(run=_run_phantom, label_scheme=None, healthy=True)
+
+
+def _run_phantom(arguments: argparse.Namespace) -> int:
+    from pipeline.phantom import write_cohort, write_inserted_cohort
+
+    options: dict[str, Any] = {
+        "seed": arguments.seed,
+        "contrast": arguments.contrast,
+        "progress": not arguments.quiet,
+    }
+    if arguments.on is None:
+        write_cohort(
+            arguments.out,
+            arguments.modality,
+            n_healthy=10 if arguments.n_healthy is None else arguments.n_healthy,
+            n_tumour=10 if arguments.n_tumour is None else arguments.n_tumour,
+            spacing_mm=arguments.spacing,
+            **options,
+        )
+        print(f"cohort in {arguments.out}")
+        return DONE
+    from pipeline.brain_extraction import make_extractor
+    from pipeline.transforms import load_brain
+
+    extractor = make_extractor(arguments.brain_extraction)
+    write_inserted_cohort(
+        arguments.out,
+        _find(arguments, [arguments.on], arguments.modality),
+        arguments.modality,
+        n_healthy=arguments.n_healthy,
+        n_tumour=arguments.n_tumour,
+        load_brain=lambda case: load_brain(case, arguments.modality, extractor),
+        **options,
+    )
+    record = json.loads((arguments.out / "cohort.json").read_text(encoding="utf-8"))
+    return _finish(record.get("failed", {}), f"cohort in {arguments.out}")
+
+
+# --- train -------------------------------------------------------------------------------------
+
+
+def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "train",
+        "train on healthy cases, then calibrate on held-out healthy ones",
+        "anomap train IXI/ --modality t1 --healthy -o runs/t1 --preset small",
+    )
+    parser.add_argument("data", type=Path, nargs="+", metavar="DATA")
+    _add_modality(parser, required=True)
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="RUN")
+    parser.add_argument("--preset", default="tiny", help="tiny, small, base or paper")
+    parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
+    parser.add_argument("--noise", choices=("simplex", "gaussian", "coarse"))
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--hold-out", type=int, default=0, help="subjects not to touch at all")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting of config.yaml, as training.batch_size=8",
+    )
+    _add_data_options(parser)
+    parser.set_defaults(run=_run_train)
+
+
+def _run_train(arguments: argparse.Namespace) -> int:
+    from pipeline.benchmark import calibrate_run
+    from pipeline.brain_extraction import make_extractor
+    from pipeline.calibration import save_calibration
+    from pipeline.cases import Cohort, healthy_for_training
+    from pipeline.model import load_model
+    from pipeline.training import train
+
+    config = _run_config(arguments)
+    extractor = make_extractor(arguments.brain_extraction)
+    cases = _find(arguments, arguments.data, config.modalities)
+    healthy, refused = healthy_for_training(Cohort(arguments.data[0], tuple(cases)))
+    for name, reason in refused.items():
+        print(f"not used: {name}: {reason}", file=sys.stderr)
+    failed = train(
+        healthy,
+        config,
+        arguments.out,
+        resume=arguments.resume,
+        extract_brain=extractor,
+        device=_device(arguments),
+        progress=not arguments.quiet,
+    )
+    model = load_model(arguments.out, _device(arguments))
+    calibration = calibrate_run(model, extract_brain=extractor, progress=not arguments.quiet)
+    save_calibration(arguments.out / "calibration.json", calibration)
+    return _finish(failed, f"run in {arguments.out}; look at it with tensorboard --logdir")
+
+
+def _run_config(arguments: argparse.Namespace) -> RunConfig:
+    import yaml
+
+    from pipeline.config import override, preset_config
+
+    values: dict[str, Any] = {"seed": arguments.seed, "hold_out": arguments.hold_out}
+    if arguments.noise:
+        values["diffusion.noise"] = arguments.noise
+    if arguments.epochs is not None:
+        values["training.epochs"] = arguments.epochs
+    for assignment in arguments.set:
+        key, separator, text = assignment.partition("=")
+        if not separator:
+            raise InputError(f"--set {assignment}: expected KEY=VALUE")
+        values[key] = yaml.safe_load(text)
+    return override(preset_config(arguments.preset, arguments.modality), values)
+
+
+def _device(arguments: argparse.Namespace) -> Any:
+    import torch
+
+    from pipeline.model import default_device
+
+    if arguments.device is None:
+        return default_device()
+    try:
+        device = torch.device(arguments.device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {arguments.device}: not usable here ({reason})") from error
+    return device
+
+
+# --- detect ------------------------------------------------------------------------------------
+
+
+def _add_detect(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "detect",
+        "anomaly map, mask and pseudo-healthy image of each case, on its own grid",
+        "anomap detect patient_flair.nii.gz --model runs/flair -o out/",
+    )
+    parser.add_argument("data", type=Path, nargs="+", metavar="IN")
+    parser.add_argument("--model", type=Path, required=True, metavar="RUN")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
+    parser.add_argument("--false-positive-rate", type=float, help="of the threshold (default 0.01)")
+    parser.add_argument("--overwrite", action="store_true", help="do finished cases again")
+    _add_data_options(parser)
+    parser.set_defaults(run=_run_detect)
+
+
+def _run_detect(arguments: argparse.Namespace) -> int:
+    from pipeline.brain_extraction import make_extractor
+    from pipeline.calibration import load_calibration
+    from pipeline.detection import detect_cases, make_detector
+    from pipeline.model import load_model
+    from pipeline.transforms import CaseTransforms
+
+    model = load_model(arguments.model, _device(arguments))
+    _check_noise(model)
+    cases = _find(arguments, arguments.data, model.config.modalities)
+    detector = make_detector(
+        "anomap",
+        model,
+        load_calibration(arguments.model / "calibration.json"),
+        false_positive_rate=arguments.false_positive_rate,
+        seed=arguments.seed,
+    )
+    extractor = make_extractor(arguments.brain_extraction)
+    failed = detect_cases(
+        cases,
+        {"anomap": detector},
+        CaseTransforms(model.config.modalities, model.config.grid, extractor),
+        {"anomap": arguments.out},
+        overwrite=arguments.overwrite,
+        progress=not arguments.quiet,
+    )
+    return _finish(failed, f"{len(cases) - len(failed)} cases in {arguments.out}", len(cases))
+
+
+def _check_noise(model: Model) -> None:
+    noise = model.config.diffusion.noise
+    if noise != "simplex":
+        raise InputError(f"{model.path}: trained with {noise} noise; detection needs a simplex run")
+
+
+# --- evaluate and benchmark --------------------------------------------------------------------
+
+
+def _add_evaluate(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "evaluate",
+        "score maps, from any method, against labels",
+        "anomap evaluate out/ --labels BraTS2021/",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="holds <case>/anomaly.nii.gz")
+    parser.add_argument("--labels", type=Path, required=True, metavar="DATA")
+    parser.add_argument("--method", default="anomap", help="name in the table (default anomap)")
+    parser.add_argument("--threshold", type=float, help="instead of that in result.json")
+    _add_modality(parser, required=False)
+    _add_data_options(parser)
+    parser.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(arguments: argparse.Namespace) -> int:
+    from pipeline.brain_extraction import make_extractor
+    from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
+    from pipeline.nifti import write_text
+    from pipeline.transforms import load_brain
+
+    extractor = make_extractor(arguments.brain_extraction)
+    cases = _find(arguments, [arguments.labels], arguments.modality)
+    threshold: Any = None
+    if arguments.threshold is not None:
+        threshold = {"value": arguments.threshold, "rule": "given on the command line"}
+    scores = evaluate_folder(
+        arguments.out,
+        cases,
+        method=arguments.method,
+        threshold=threshold,
+        brain_mask_of=lambda case: load_brain(case, tuple(case.images)[:1], extractor)[1],
+        progress=not arguments.quiet,
+        seed=arguments.seed,
+    )
+    if not scores.cases:
+        first = next(iter(scores.failures.values()))
+        raise InputError(f"no case of {arguments.labels} could be scored; the first: {first}")
+    summary = write_results(arguments.out, {arguments.method: scores}, str(arguments.labels))
+    write_text(arguments.out / "table.md", format_table(summary))
+    write_text(arguments.out / "table.csv", format_csv(summary))
+    print(format_table(summary))
+    return _finish(dict(scores.failures), f"table in {arguments.out / 'table.md'}", len(cases))
+
+
+def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "benchmark",
+        "our method and the baselines on the same cases, in one table",
+        "anomap benchmark BraTS2021/ --modality flair --model runs/flair -o out/",
+    )
+    parser.add_argument("data", type=Path, nargs="+", metavar="DATA")
+    _add_modality(parser, required=True)
+    parser.add_argument(
+        "--model",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="RUN",
+        help="repeat it for runs with other noises, as gaussian_one_shot needs",
+    )
+    parser.add_argument(
+        "--methods", help="names separated by commas, or all (default: all but the chain)"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
+    parser.add_argument("--calibrate-on", type=Path, metavar="DATA", help="other healthy cases")
+    parser.add_argument("--false-positive-rate", type=float, help="of the threshold (default 0.01)")
+    _add_data_options(parser)
+    parser.set_defaults(run=_run_benchmark)
+
+
+def _run_benchmark(arguments: argparse.Namespace) -> int:
+    from pipeline.benchmark import benchmark, complete_calibration, models_by_noise
+    from pipeline.brain_extraction import make_extractor
+    from pipeline.cases import find_cases, healthy_for_training
+    from pipeline.evaluation import format_table
+    from pipeline.figures import benchmark_figures
+    from pipeline.methods import runnable, select_methods
+    from pipeline.model import load_model
+    from pipeline.transforms import CaseTransforms
+
+    names = select_methods(arguments.methods)
+    models = models_by_noise([load_model(run, _device(arguments)) for run in arguments.model])
+    names, left_out = runnable(names, models)
+    for name, reason in left_out.items():
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+    if not names:
+        raise InputError("no method is left to run")
+    config = next(iter(models.values())).config
+    _check_modality(config, arguments.modality, arguments.model[0])
+    cases = _find(arguments, arguments.data, arguments.modality)
+    extractor = make_extractor(arguments.brain_extraction)
+    healthy = None
+    if arguments.calibrate_on:
+        cohort = find_cases(arguments.calibrate_on, modalities=config.modalities, healthy=True)
+        healthy = healthy_for_training(cohort)[0]
+    options: dict[str, Any] = {"seed": arguments.seed, "progress": not arguments.quiet}
+    calibration = complete_calibration(
+        models,
+        names,
+        CaseTransforms(config.modalities, config.grid, extractor),
+        healthy=healthy,
+        **options,
+    )
+    summary, failed = benchmark(
+        cases,
+        names,
+        models,
+        calibration,
+        config,
+        arguments.out,
+        cohort_name=", ".join(str(path) for path in arguments.data),
+        false_positive_rate=arguments.false_positive_rate,
+        extract_brain=extractor,
+        **options,
+    )
+    page = benchmark_figures(arguments.out, [c for c in cases if c.name not in failed])
+    print(format_table(summary))
+    return _finish(failed, f"pictures in {page}", len(cases))
+
+
+def _check_modality(config: RunConfig, modality: tuple[str, ...], run: Path) -> None:
+    from pipeline.layouts import canonical_modality
+
+    asked = tuple(canonical_modality(m) for m in modality)
+    if asked != config.modalities:
+        raise InputError(
+            f"{run}: trained on {', '.join(config.modalities)}, but {', '.join(asked)} is asked for"
+        )
+
+
+# --- demo --------------------------------------------------------------------------------------
+
+
+def _add_demo(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "demo",
+        "all of it on synthetic brains: cohort, training, detection, table, pictures",
+        "anomap demo -o demo/",
+    )
+    parser.add_argument("-o", "--out", type=Path, default=Path("demo"), metavar="OUT")
+    parser.add_argument("--epochs", type=int, help="of the training (default: some minutes' worth)")
+    parser.set_defaults(run=_run_demo)
+
+
+def _run_demo(arguments: argparse.Namespace) -> int:
+    from pipeline.demo import demo
+
+    table, page = demo(
+        arguments.out,
+        seed=arguments.seed,
+        epochs=arguments.epochs,
+        device=_device(arguments),
+        progress=not arguments.quiet,
+    )
+    print(table)
+    return _finish({}, f"pictures in {page}")
+
+
+def _finish(failed: dict[str, str], message: str, n_cases: int | None = None) -> int:
+    """Print the failures and where the result lies; the exit status."""
+    for name, reason in failed.items():
+        print(f"anomap: {name} failed: {reason}", file=sys.stderr)
+    if n_cases is not None and len(failed) >= n_cases:
+        return WRONG_USAGE
+    print(message)
+    return SOME_FAILED if failed else DONE

@@ -1,0 +1,297 @@
+"""All choices of a run, as plain records; each value stands once. Written to `config.yaml`."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.errors import InputError
+from pipeline.network import NETWORKS, slice_multiple
+from pipeline.noise import NOISES
+from pipeline.scheduler import PREDICTIONS, SCHEDULES
+from pipeline.transforms import Grid
+
+RESIDUALS = ("absolute", "squared", "positive", "negative")
+RECONSTRUCTIONS = ("one_shot", "chain")
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """The diffusion process; see `SimplexDDPMScheduler` and `pipeline.noise`.
+
+    Attributes:
+        noise: name in `NOISES`.
+        noise_parameters: its arguments.
+    """
+
+    num_train_timesteps: int = 1000
+    schedule: str = "cosine"
+    prediction_type: str = "epsilon"
+    noise: str = "simplex"
+    noise_parameters: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is trained.
+
+    Attributes:
+        epochs: passes; each is checkpointed.
+        slices_per_epoch: slices drawn for one pass; None takes every slice once.
+        batch_size: slices a step.
+        learning_rate: peak rate of AdamW; cosine decay to 0 at the end.
+        warmup_steps: steps of linear warm-up, at most a tenth of all steps are used.
+        ema_decay: of the exponential moving average of the weights, which is what is kept.
+        timestep_range: t is drawn from [first, last).
+        rotate_degrees, translate_mm, scale: bounds of the random affine, either way.
+        flip: mirror left and right half of the time.
+        bfloat16: autocast on CUDA.
+    """
+
+    epochs: int = 30
+    slices_per_epoch: int | None = 1024
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    warmup_steps: int = 100
+    ema_decay: float = 0.995
+    timestep_range: tuple[int, int] = (0, 1000)
+    rotate_degrees: float = 8.0
+    translate_mm: float = 6.0
+    scale: float = 0.08
+    flip: bool = True
+    bfloat16: bool = False
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """The recipe from image to map.
+
+    Attributes:
+        reconstruction: ``one_shot`` (one evaluation) or ``chain`` (walk back step by step).
+        timesteps: each t gives a reconstruction; their residuals are averaged.
+        draws: noise fields for each t; their reconstructions are averaged.
+        chain_stride: timesteps between two evaluations of the chain.
+        residual: ``absolute``, ``squared``, ``positive`` (brighter than healthy) or ``negative``.
+        median_mm: edge of the 3-D median filter on the map; 0 is none.
+        edge_mm: within this distance of the brain's border the map is scaled down linearly.
+        min_component_ml: smaller connected parts of the mask are dropped.
+        false_positive_rate: share of healthy brain voxels above the threshold.
+    """
+
+    reconstruction: str = "one_shot"
+    timesteps: tuple[int, ...] = (100, 200, 300)
+    draws: int = 3
+    chain_stride: int = 1
+    residual: str = "absolute"
+    median_mm: float = 10.0
+    edge_mm: float = 4.0
+    min_component_ml: float = 0.5
+    false_positive_rate: float = 0.01
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training and the detection that goes with it.
+
+    Attributes:
+        modalities: channels of the network, in this order.
+        network: name in `NETWORKS`.
+        seed: of everything that is drawn.
+        validation_fraction: share of the healthy subjects kept for validation loss and calibration.
+        hold_out: number of healthy subjects that are not touched at all; they are listed in
+            ``datalist.json`` under "test".
+    """
+
+    modalities: tuple[str, ...] = ("flair",)
+    preset: str = "tiny"
+    network: str = "tiny"
+    grid: Grid = field(default_factory=Grid)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+    validation_fraction: float = 0.2
+    hold_out: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choice("network", self.network, NETWORKS)
+        _check_choice("diffusion.noise", self.diffusion.noise, NOISES)
+        _check_choice("diffusion.schedule", self.diffusion.schedule, SCHEDULES)
+        _check_choice("diffusion.prediction_type", self.diffusion.prediction_type, PREDICTIONS)
+        _check_choice("detection.residual", self.detection.residual, RESIDUALS)
+        _check_choice("detection.reconstruction", self.detection.reconstruction, RECONSTRUCTIONS)
+        steps = self.diffusion.num_train_timesteps
+        if any(not 0 <= t < steps for t in self.detection.timesteps) or self.detection.draws < 1:
+            raise InputError(
+                f"detection.timesteps lie in 0..{steps - 1} and draws >= 1; got "
+                f"{self.detection.timesteps}, {self.detection.draws}"
+            )
+        first, last = self.training.timestep_range
+        if not 0 <= first < last <= steps:
+            raise InputError(f"training.timestep_range lies in 0..{steps}; got {(first, last)}")
+        if self.training.epochs < 1 or self.training.batch_size < 1:
+            raise InputError("training.epochs and training.batch_size are at least 1")
+        if not 0 < self.validation_fraction < 1 or self.hold_out < 0:
+            raise InputError("validation_fraction lies in (0, 1), hold_out is at least 0")
+        multiple = slice_multiple(self.network)
+        if self.grid.size % multiple:
+            raise InputError(
+                f"grid.size is a multiple of {multiple} for the network {self.network!r}; "
+                f"got {self.grid.size}"
+            )
+
+
+def _check_choice(name: str, value: str, choices: typing.Iterable[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} is one of {', '.join(choices)}; got {value!r}")
+
+
+PRESETS: dict[str, RunConfig] = {
+    "tiny": RunConfig(),
+    "small": RunConfig(
+        preset="small",
+        network="small",
+        grid=Grid(128, 1.625, 2.0),
+        training=TrainingConfig(epochs=60, slices_per_epoch=4096, learning_rate=3e-4),
+    ),
+    "base": RunConfig(
+        preset="base",
+        network="base",
+        grid=Grid(128, 1.625, 2.0),
+        training=TrainingConfig(
+            epochs=150, slices_per_epoch=None, learning_rate=2e-4, ema_decay=0.999
+        ),
+    ),
+    # brain_damage's recipe: 128x128, AdamW 1e-4, 1500 warm-up steps, cosine rate, 250 epochs,
+    # batches of 8, one-shot x_0 at t = 200, squared error and nothing else.
+    "paper": RunConfig(
+        preset="paper",
+        network="paper",
+        grid=Grid(128, 1.625, 1.625),
+        training=TrainingConfig(
+            epochs=250,
+            slices_per_epoch=None,
+            batch_size=8,
+            learning_rate=1e-4,
+            warmup_steps=1500,
+            ema_decay=0.999,
+        ),
+        detection=DetectionConfig(
+            timesteps=(200,), draws=1, residual="squared", median_mm=0.0, edge_mm=0.0
+        ),
+    ),
+}
+
+BRIGHT_LESION_MODALITIES = frozenset({"flair", "t2"})
+"""Where oedema and tumour are brighter than any healthy tissue beside them."""
+
+
+def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
+    """The preset for these modalities; the residual's sign follows the modality.
+
+    Raises:
+        InputError: no such preset.
+    """
+    _check_choice("preset", name, PRESETS)
+    config = dataclasses.replace(PRESETS[name], modalities=tuple(modalities))
+    bright = all(m in BRIGHT_LESION_MODALITIES for m in modalities)
+    if config.detection.residual == "absolute" and bright:
+        config = override(config, {"detection.residual": "positive"})
+    return config
+
+
+def override(config: RunConfig, values: dict[str, Any]) -> RunConfig:
+    """A copy with some values changed; keys are dotted, as ``training.epochs``.
+
+    Raises:
+        InputError: an unknown key, or a value of the wrong type.
+    """
+    tree = to_dict(config)
+    node: Any
+    for dotted, value in values.items():
+        *parents, last = dotted.split(".")
+        node = tree
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or (
+            last not in node and parents[-1:] != ["noise_parameters"]
+        ):
+            raise InputError(f"there is no setting {dotted!r}; `config.yaml` of a run lists all")
+        node[last] = value
+    return from_dict(tree)
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """Nested dictionaries of plain values, for YAML."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def from_dict(tree: dict[str, Any], source: str = "config") -> RunConfig:
+    """The record of nested dictionaries.
+
+    Raises:
+        InputError: an unknown or mistyped value; the message names ``source``.
+    """
+    return typing.cast(RunConfig, _build(RunConfig, tree, source))
+
+
+def _build(kind: type, tree: Any, where: str) -> Any:
+    if not isinstance(tree, dict):
+        raise InputError(f"{where}: expected a table of settings, got {tree!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(tree) - set(hints))
+    if unknown:
+        raise InputError(f"{where}: unknown setting {unknown[0]!r}; known: {', '.join(hints)}")
+    values = {
+        name: _convert(hints[name], value, f"{where}: {name}") for name, value in tree.items()
+    }
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, where)
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    origin = typing.get_origin(hint)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return dict(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, str, bool) and type(value) is hint:
+        return value
+    raise InputError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read ``config.yaml``.
+
+    Raises:
+        InputError: it is missing or does not describe a run.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable configuration ({error})") from error
+    return from_dict(tree, str(path))
+
+
+def dump_config(config: RunConfig) -> str:
+    """YAML text of a configuration."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False)

@@ -1,0 +1,87 @@
+"""The main job on synthetic brains, from nothing to a table and pictures, in minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from pipeline.benchmark import benchmark, calibrate_run, complete_calibration
+from pipeline.calibration import save_calibration
+from pipeline.cases import find_cases, healthy_for_training
+from pipeline.config import override, preset_config
+from pipeline.evaluation import format_table
+from pipeline.figures import benchmark_figures, training_figure
+from pipeline.methods import METHODS, runnable
+from pipeline.model import load_model
+from pipeline.phantom import write_cohort
+from pipeline.training import train
+from pipeline.transforms import CaseTransforms
+
+MODALITY = "flair"
+EPOCHS = 14
+N_TRAINING, N_TEST_HEALTHY, N_TEST_TUMOUR = 20, 4, 6
+SPACING_MM = 2.0
+
+
+def demo(
+    out_dir: Path,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    device: torch.device | None = None,
+    progress: bool = True,
+) -> tuple[str, Path]:
+    """Cohorts, training, calibration, benchmark, pictures; resumes where it was broken off.
+
+    The test cohort is drawn from another seed than the training cohort: its anatomies were never
+    seen.
+
+    Returns:
+        The table as markdown, and the page of pictures.
+    """
+    training_dir, test_dir, run_dir = out_dir / "healthy", out_dir / "test", out_dir / "run"
+    write_cohort(
+        training_dir,
+        [MODALITY],
+        n_healthy=N_TRAINING,
+        n_tumour=0,
+        seed=2 * seed,
+        spacing_mm=SPACING_MM,
+        progress=progress,
+    )
+    write_cohort(
+        test_dir,
+        [MODALITY],
+        n_healthy=N_TEST_HEALTHY,
+        n_tumour=N_TEST_TUMOUR,
+        seed=2 * seed + 1,
+        spacing_mm=SPACING_MM,
+        progress=progress,
+    )
+    config = override(
+        preset_config("tiny", (MODALITY,)), {"training.epochs": epochs or EPOCHS, "seed": seed}
+    )
+    healthy, _ = healthy_for_training(find_cases(training_dir, modalities=[MODALITY]))
+    train(healthy, config, run_dir, resume=True, device=device, progress=progress)
+    training_figure(run_dir)
+    model = load_model(run_dir, device)
+    save_calibration(run_dir / "calibration.json", calibrate_run(model, progress=progress))
+    models = {model.config.diffusion.noise: model}
+    names, _ = runnable([name for name, m in METHODS.items() if m.by_default], models)
+    cases = find_cases(test_dir, modalities=[MODALITY]).cases
+    calibration = complete_calibration(
+        models, names, CaseTransforms(config.modalities, config.grid), seed=seed, progress=progress
+    )
+    summary, _ = benchmark(
+        cases,
+        names,
+        models,
+        calibration,
+        config,
+        out_dir,
+        cohort_name=f"phantoms, {SPACING_MM:g} mm, seed {2 * seed + 1}",
+        seed=seed,
+        progress=progress,
+    )
+    return format_table(summary), benchmark_figures(out_dir, cases)

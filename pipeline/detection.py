@@ -1,0 +1,226 @@
+"""A case to its anomaly map, mask and pseudo-healthy image on the source grid, on disk."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pipeline import __version__
+from pipeline.calibration import Calibration
+from pipeline.cases import Case
+from pipeline.errors import InputError
+from pipeline.methods import METHODS, Method
+from pipeline.metrics import top_mean
+from pipeline.model import Model
+from pipeline.nifti import voxel_volume_ml, write_text, write_volume
+from pipeline.scoring import threshold_map
+from pipeline.transforms import CaseTransforms, Prepared
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where a map is cut, and how that value was found."""
+
+    value: float | None
+    rule: str
+
+
+@dataclass(frozen=True)
+class Detector:
+    """One method, ready to run on cases.
+
+    Attributes:
+        name: in `METHODS`.
+        model: what it needs; None for methods without a network.
+        min_component_ml: smaller parts of the mask are dropped.
+        seed: of the noise.
+    """
+
+    name: str
+    model: Model | None
+    threshold: Threshold
+    min_component_ml: float
+    seed: int
+
+    @property
+    def method(self) -> Method:
+        """The entry of `METHODS`."""
+        return METHODS[self.name]
+
+    def provenance(self) -> dict[str, Any]:
+        """All that the result depends on besides the case."""
+        record: dict[str, Any] = {
+            "anomap": __version__,
+            "method": self.name,
+            "seed": self.seed,
+            "threshold": asdict(self.threshold),
+            "min_component_ml": self.min_component_ml,
+        }
+        if self.model is not None:
+            record |= {
+                "weights_sha256": self.model.weights_sha256,
+                "modalities": list(self.model.config.modalities),
+                "detection": asdict(self.model.config.detection),
+            }
+        return json.loads(json.dumps(record))
+
+
+def make_detector(
+    name: str,
+    model: Model | None,
+    calibration: Calibration,
+    *,
+    false_positive_rate: float | None = None,
+    seed: int = 0,
+) -> Detector:
+    """A method with its threshold from the calibration.
+
+    Args:
+        false_positive_rate: None takes the model's, or 1 % where there is no model.
+
+    Raises:
+        InputError: the rate is not calibrated.
+    """
+    rate = false_positive_rate
+    if rate is None:
+        rate = model.config.detection.false_positive_rate if model is not None else 0.01
+    threshold = Threshold(None, "not calibrated")
+    if name in calibration.methods:
+        value = calibration.methods[name].threshold(rate)
+        threshold = Threshold(value, calibration.rule(rate))
+    min_ml = METHODS[name].min_component_ml
+    if min_ml is None:
+        assert model is not None
+        min_ml = model.config.detection.min_component_ml
+    return Detector(name, model, threshold, min_ml, seed)
+
+
+def detect_cases(
+    cases: Sequence[Case],
+    detectors: Mapping[str, Detector],
+    transforms: CaseTransforms,
+    out_dirs: Mapping[str, Path],
+    *,
+    description: str = "detecting",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, str]:
+    """Run detectors on cases; each leaves ``out_dirs[name]/<case>/``, see `write_result`.
+
+    A case that is done by the same weights and settings is skipped, so a broken-off run goes on
+    where it stopped. A case that fails does not stop the others.
+
+    Returns:
+        Case name -> reason for those that failed.
+    """
+    failed: dict[str, str] = {}
+    total = len(cases) * len(detectors)
+    with tqdm(total=total, desc=description, unit="map", disable=not progress) as bar:
+        for case in cases:
+            todo = [
+                name
+                for name, detector in detectors.items()
+                if overwrite or not _is_done(out_dirs[name] / case.name, detector)
+            ]
+            bar.update(len(detectors) - len(todo))
+            if not todo:
+                continue
+            try:
+                prepared = transforms(case)
+                for name in todo:
+                    detect_case(prepared, detectors[name], out_dirs[name] / case.name)
+                    bar.update()
+            except InputError as error:
+                failed[case.name] = str(error)
+                bar.write(f"failed: {error}")
+    return failed
+
+
+def _is_done(folder: Path, detector: Detector) -> bool:
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return False
+    return bool(result.get("provenance") == detector.provenance())
+
+
+def detect_case(prepared: Prepared, detector: Detector, folder: Path) -> dict[str, Any]:
+    """Compute one case's map, bring it to the source grid and write everything.
+
+    Returns:
+        The content of ``result.json``.
+    """
+    start = time.monotonic()
+    result = detector.method.compute(prepared, detector.model, detector.seed)
+    anomaly_map = prepared.to_source(result.anomaly_map)
+    voxel_ml = voxel_volume_ml(prepared.source_affine)
+    mask = None
+    if detector.threshold.value is not None:
+        mask = threshold_map(
+            anomaly_map, detector.threshold.value, voxel_ml, detector.min_component_ml
+        )
+    pseudo_healthy = None
+    if result.pseudo_healthy is not None:
+        pseudo_healthy = prepared.to_source_intensity(result.pseudo_healthy)
+    in_brain = anomaly_map[prepared.source_brain]
+    record = {
+        "case": prepared.case.name,
+        "method": detector.name,
+        "score": float(top_mean(in_brain)),
+        "brain_ml": round(float(prepared.source_brain.sum() * voxel_ml), 3),
+        "anomalous_ml": None if mask is None else round(float(mask.sum() * voxel_ml), 3),
+        "threshold": asdict(detector.threshold),
+        "evaluations_per_slice": result.evaluations,
+        "seconds": round(time.monotonic() - start, 3),
+        "slices": len(prepared.slices),
+        "notes": list(prepared.notes),
+        "inputs": {m: str(f.path) for m, f in prepared.case.images.items()},
+        "provenance": detector.provenance(),
+        "software": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "monai": monai.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    write_result(folder, prepared, anomaly_map, mask, pseudo_healthy, record)
+    return record
+
+
+def write_result(
+    folder: Path,
+    prepared: Prepared,
+    anomaly_map: np.ndarray,
+    mask: np.ndarray | None,
+    pseudo_healthy: np.ndarray | None,
+    record: dict[str, Any],
+) -> None:
+    """Write a case's files, all on the source grid; ``result.json`` last, as the sign of done.
+
+    ``anomaly.nii.gz`` (float32), ``brain_mask.nii.gz`` and ``mask.nii.gz`` (0 / 1),
+    ``pseudo_healthy.nii.gz`` in scanner units (of several modalities one file each,
+    ``pseudo_healthy_<modality>.nii.gz``).
+    """
+    affine = prepared.source_affine
+    write_volume(folder / "anomaly.nii.gz", anomaly_map, affine)
+    write_volume(folder / "brain_mask.nii.gz", prepared.source_brain, affine)
+    if mask is not None:
+        write_volume(folder / "mask.nii.gz", mask, affine)
+    if pseudo_healthy is not None:
+        names = list(prepared.case.images)
+        for name, channel in zip(names, pseudo_healthy, strict=False):
+            stem = "pseudo_healthy" if len(pseudo_healthy) == 1 else f"pseudo_healthy_{name}"
+            write_volume(folder / f"{stem}.nii.gz", channel, affine)
+    write_text(folder / RESULT, json.dumps(record, indent=1) + "\n")

@@ -1,0 +1,189 @@
+"""Methods by name: a prepared case to its anomaly map. Ours, and what it is compared with.
+
+To add a method: write a function from (prepared case, model, seed) to a map, and enter it in
+`METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pipeline.config import DetectionConfig
+from pipeline.errors import InputError
+from pipeline.model import Model
+from pipeline.reconstruction import evaluations_per_slice, reconstruct
+from pipeline.scoring import blur, edge_weight, median_filter, residual_map
+from pipeline.transforms import Prepared
+
+BASELINE_MEDIAN_MM = 10.0
+BLUR_SIGMA_MM = 8.0
+
+BRAIN_DAMAGE = DetectionConfig(
+    timesteps=(200,), draws=1, residual="squared", median_mm=0, edge_mm=0, min_component_ml=0
+)
+"""One-shot x_0 at t = 200 and the squared error, as brain_damage has it."""
+
+ANODDPM = replace(BRAIN_DAMAGE, reconstruction="chain", timesteps=(250,))
+"""The partial chain from t = 250 with simplex noise in every reverse step (Wyatt et al. 2022).
+
+AnoDDPM's lambda of 250 on the linear schedule with raw noise (standard deviation 0.48) has a noise
+to signal ratio of 0.46; t = 250 on the cosine schedule with unit variance has 0.43.
+"""
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """What a method makes of a case, on the working grid.
+
+    Attributes:
+        anomaly_map: ``(N, 1, H, W)``, >= 0, higher = more anomalous, 0 outside the brain.
+        pseudo_healthy: ``(N, C, H, W)`` in [-1, 1], None for methods that restore nothing.
+        evaluations: network evaluations a slice.
+    """
+
+    anomaly_map: Tensor
+    pseudo_healthy: Tensor | None = None
+    evaluations: int = 0
+
+
+MapFunction = Callable[[Prepared, Model | None, int], MapResult]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to an anomaly map.
+
+    Attributes:
+        compute: the map of a prepared case; gets the model and the seed.
+        noise: what the network must have been trained with; None where none is needed.
+        by_default: whether a benchmark runs it unasked.
+        min_component_ml: smaller parts of its mask are dropped; None takes the model's setting.
+        summary: one line for tables.
+    """
+
+    compute: MapFunction
+    summary: str
+    noise: str | None = None
+    by_default: bool = True
+    min_component_ml: float | None = 0.0
+
+
+def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: int) -> MapResult:
+    """The map of a detection recipe: reconstruct, residual, edge, median.
+
+    The residuals of the timesteps are averaged; each is taken against the mean of its draws.
+    """
+    has_brain = prepared.brain.flatten(1).any(1)
+    slices, brain = prepared.slices[has_brain], prepared.brain[has_brain]
+    restored = reconstruct(model, slices, config, case=prepared.case.name, seed=seed)
+    restored = torch.where(brain, restored, slices)
+    maps = torch.stack([residual_map(slices, r, brain, config.residual) for r in restored]).mean(0)
+    anomaly_map = torch.zeros_like(prepared.brain, dtype=torch.float32)
+    anomaly_map[has_brain] = maps
+    anomaly_map *= edge_weight(prepared.brain, prepared.grid, config.edge_mm)
+    anomaly_map = median_filter(anomaly_map, prepared.grid, config.median_mm) * prepared.brain
+    pseudo_healthy = prepared.slices.clone()
+    pseudo_healthy[has_brain] = restored.mean(0)
+    return MapResult(anomaly_map, pseudo_healthy, evaluations_per_slice(config))
+
+
+def _ours(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
+    assert model is not None
+    return recipe_map(prepared, model, model.config.detection, seed)
+
+
+def _fixed_recipe(config: DetectionConfig) -> MapFunction:
+    def compute(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
+        assert model is not None
+        last = model.scheduler.num_train_timesteps - 1
+        steps = tuple(min(t, last) for t in config.timesteps)
+        return recipe_map(prepared, model, replace(config, timesteps=steps), seed)
+
+    return compute
+
+
+def _bright(prepared: Prepared, model: Model | None = None, seed: int = 0) -> MapResult:
+    intensity = (prepared.slices.mean(1, keepdim=True) + 1) / 2
+    return MapResult(intensity * prepared.brain)
+
+
+def _dark(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
+    intensity = (1 - prepared.slices.mean(1, keepdim=True)) / 2
+    return MapResult(intensity * prepared.brain)
+
+
+def _bright_median(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
+    smooth = median_filter(_bright(prepared).anomaly_map, prepared.grid, BASELINE_MEDIAN_MM)
+    return MapResult(smooth * prepared.brain)
+
+
+def _blur_residual(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
+    blurred = blur(prepared.slices, prepared.brain, prepared.grid, BLUR_SIGMA_MM)
+    restored = torch.where(prepared.brain, blurred, prepared.slices)
+    return MapResult(residual_map(prepared.slices, restored, prepared.brain, "absolute"), restored)
+
+
+METHODS: dict[str, Method] = {
+    "anomap": Method(_ours, "the full recipe of the run", noise="simplex", min_component_ml=None),
+    "intensity": Method(_bright, "normalised intensity, bright is anomalous"),
+    "intensity_dark": Method(_dark, "normalised intensity, dark is anomalous"),
+    "intensity_median": Method(_bright_median, "intensity after a 3-D median filter"),
+    "blur_residual": Method(_blur_residual, "distance to a Gaussian blur of the image"),
+    "brain_damage": Method(
+        _fixed_recipe(BRAIN_DAMAGE), "one-shot x_0 at t = 200, squared error", noise="simplex"
+    ),
+    "gaussian_one_shot": Method(
+        _fixed_recipe(BRAIN_DAMAGE), "the same with Gaussian noise (DDPM)", noise="gaussian"
+    ),
+    "anoddpm_chain": Method(
+        _fixed_recipe(ANODDPM),
+        "partial chain of 251 steps from t = 250 with simplex noise",
+        noise="simplex",
+        by_default=False,
+    ),
+}
+
+
+def select_methods(asked: str | Sequence[str] | None) -> list[str]:
+    """Method names from what a user asks for: None (the default ones), "all", or names.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if asked is None:
+        return [name for name, method in METHODS.items() if method.by_default]
+    names = asked.split(",") if isinstance(asked, str) else list(asked)
+    if names == ["all"]:
+        return list(METHODS)
+    unknown = [name for name in names if name not in METHODS]
+    if unknown:
+        raise InputError(f"no method is called {unknown[0]!r}; there are {', '.join(METHODS)}")
+    return names
+
+
+def runnable(names: Sequence[str], models: Mapping[str, Model]) -> tuple[list[str], dict[str, str]]:
+    """The methods whose network is at hand, and name -> reason for the others.
+
+    Args:
+        models: by the noise they were trained with.
+    """
+    ready, left_out = [], {}
+    for name in names:
+        noise = METHODS[name].noise
+        if noise is None or noise in models:
+            ready.append(name)
+        else:
+            left_out[name] = (
+                f"needs a run trained with `--noise {noise}`; give it as a further --model"
+            )
+    return ready, left_out
+
+
+def model_for(name: str, models: Mapping[str, Model]) -> Model | None:
+    """The model that a method needs, None where it needs none."""
+    noise = METHODS[name].noise
+    return None if noise is None else models[noise]

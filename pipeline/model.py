@@ -1,0 +1,81 @@
+"""A trained network with its configuration, loaded from a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline.config import DiffusionConfig, RunConfig, load_config
+from pipeline.errors import InputError
+from pipeline.network import build_network
+from pipeline.noise import make_noise
+from pipeline.scheduler import SimplexDDPMScheduler
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a reconstruction needs.
+
+    Attributes:
+        network: in evaluation mode on ``device``.
+        path: the run folder, None where it was not loaded.
+        weights_sha256: of ``model.pt``.
+    """
+
+    config: RunConfig
+    network: nn.Module
+    scheduler: SimplexDDPMScheduler
+    device: torch.device
+    path: Path | None = None
+    weights_sha256: str | None = None
+
+
+def make_scheduler(config: DiffusionConfig) -> SimplexDDPMScheduler:
+    """The scheduler, with its noise, that a configuration describes."""
+    return SimplexDDPMScheduler(
+        num_train_timesteps=config.num_train_timesteps,
+        schedule=config.schedule,
+        prediction_type=config.prediction_type,
+        noise=make_noise(config.noise, **config.noise_parameters),
+    )
+
+
+def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
+    """The trained model of a run.
+
+    Raises:
+        InputError: the folder is not a finished run, or the weights do not fit its configuration.
+    """
+    if not (run_dir / "config.yaml").is_file():
+        raise InputError(f"{run_dir}: not a run; expected config.yaml and model.pt in it")
+    config = load_config(run_dir / "config.yaml")
+    weights = run_dir / "model.pt"
+    if not weights.is_file():
+        raise InputError(
+            f"{run_dir}: the training is not finished (no model.pt); continue it with "
+            "`anomap train ... --resume`"
+        )
+    network = build_network(config.network, len(config.modalities))
+    try:
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises many kinds on a torn or foreign file
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{weights}: not the weights of this configuration ({reason})") from error
+    device = device or default_device()
+    return Model(
+        config=config,
+        network=network.to(device).eval(),
+        scheduler=make_scheduler(config.diffusion),
+        device=device,
+        path=run_dir,
+        weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+    )
+
+
+def default_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

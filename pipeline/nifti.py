@@ -1,0 +1,196 @@
+"""Volumes on disk: read with the checks a user's file needs, write so that nothing is half done."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import InputError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+VOLUME_SUFFIXES = (".nii", ".nii.gz")
+PICTURE_WIDTH_MM = 208.0
+"""Assumed length of the longer side of a 2-D picture, which carries no spacing of its own."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image on its own grid.
+
+    Attributes:
+        data: voxels, ``(X, Y, Z)``.
+        affine: voxel index to world (RAS, millimetres), ``(4, 4)`` float64.
+        path: the file it came from.
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+    path: Path
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return voxel_volume_ml(self.affine)
+
+
+def voxel_volume_ml(affine: np.ndarray) -> float:
+    """Volume of one voxel in millilitres, from the affine ``(4, 4)`` in millimetres."""
+    return float(abs(np.linalg.det(affine[:3, :3]))) / 1000.0
+
+
+def is_volume(path: Path) -> bool:
+    """Whether the name says NIfTI."""
+    return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name says PNG or JPEG."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def read_volume(path: Path, channel: int | None = None) -> Volume:
+    """Read a 3-D image, or one channel of a 4-D one, or a grey 2-D picture as a single slice.
+
+    Args:
+        path: NIfTI (``.nii``, ``.nii.gz``) or PNG / JPEG.
+        channel: index into the fourth axis; None where the image is 3-D.
+
+    Returns:
+        float32 voxels. Values are the file's own (scale factors applied).
+
+    Raises:
+        InputError: the file is missing, torn, not an image, 4-D without a channel, has no usable
+            affine, holds NaN or infinities, or is constant.
+    """
+    volume = _read_finite(path, channel)
+    if volume.data.min() == volume.data.max():
+        value = volume.data.flat[0]
+        raise InputError(f"{path}: every voxel is {value:g}; the image is empty")
+    return volume
+
+
+def _read_finite(path: Path, channel: int | None) -> Volume:
+    data, affine = _read(path, channel)
+    if not np.isfinite(data).all():
+        n_bad = int((~np.isfinite(data)).sum())
+        raise InputError(
+            f"{path}: {n_bad} voxels are NaN or infinite; replace them (numpy.nan_to_num) and retry"
+        )
+    return Volume(data.astype(np.float32, copy=False), affine, path)
+
+
+def read_volume_or_zeros(path: Path, channel: int | None = None) -> Volume:
+    """As `read_volume`, but a constant image is fine: a map of a healthy brain may be all zeros."""
+    return _read_finite(path, channel)
+
+
+def read_labels(path: Path, channel: int | None = None) -> Volume:
+    """Read a label map as int16 voxels (all-zero maps are fine); errors as `read_volume`.
+
+    Raises:
+        InputError: also where a voxel is not a whole number.
+    """
+    data, affine = _read(path, channel)
+    if not np.isfinite(data).all() or not np.array_equal(data, np.rint(data)):
+        raise InputError(f"{path}: a label map holds whole numbers; this one does not")
+    return Volume(np.rint(data).astype(np.int16), affine, path)
+
+
+def _read(path: Path, channel: int | None) -> tuple[np.ndarray, np.ndarray]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if is_picture(path):
+        return _read_picture(path)
+    try:
+        image = nib.load(path)
+        if not isinstance(image, nib.spatialimages.SpatialImage):
+            raise InputError(f"{path}: not a NIfTI volume")
+        data = np.asarray(image.dataobj, dtype=np.float32)
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{path}: the file is cut short ({error}); copy it again") from error
+    except (nib.filebasedimages.ImageFileError, OSError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: cannot be read as NIfTI ({first})") from error
+    return _one_channel(data, channel, path), _checked_affine(image.affine, path)
+
+
+def _one_channel(data: np.ndarray, channel: int | None, path: Path) -> np.ndarray:
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if data.ndim == 2:
+        data = data[..., None]
+    if data.ndim == 4 and channel is not None:
+        if channel >= data.shape[3]:
+            raise InputError(f"{path}: channel {channel} is asked for, the image has {data.shape}")
+        return data[..., channel]
+    if data.ndim != 3:
+        raise InputError(
+            f"{path}: expected one 3-D volume, got shape {data.shape}; split it, or describe its "
+            "channels in an MSD dataset.json or a MONAI datalist"
+        )
+    return data
+
+
+def _checked_affine(affine: np.ndarray | None, path: Path) -> np.ndarray:
+    if affine is None or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        raise InputError(f"{path}: the header's affine is singular; set sform or qform and retry")
+    return np.asarray(affine, dtype=np.float64)
+
+
+def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with Image.open(path) as picture:
+            grey = np.asarray(picture.convert("L"), dtype=np.float32)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a picture ({error})") from error
+    spacing_mm = PICTURE_WIDTH_MM / max(grey.shape)
+    # Rows run downwards in a picture and towards anterior in RAS.
+    return grey[::-1].T[..., None].copy(), np.diag([spacing_mm, spacing_mm, 1.0, 1.0])
+
+
+def write_volume(path: Path, data: np.ndarray, affine: np.ndarray) -> None:
+    """Write ``(X, Y, Z)`` voxels as NIfTI in their own dtype; see `write_atomically`."""
+    array = data.astype(np.uint8) if data.dtype == bool else data
+    image = nib.Nifti1Image(array, affine)
+    image.set_data_dtype(array.dtype)
+    image.header.set_xyzt_units("mm")
+    write_atomically(path, lambda temporary: nib.save(image, temporary))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; see `write_atomically`."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then move it into place.
+
+    Raises:
+        InputError: the folder cannot be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix stays last: nibabel and numpy choose the format by it.
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=f"-{path.name}", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        temporary.chmod(0o644)
+        write(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""Noises behind one contract: a field per sample and channel, zero mean, unit variance.
+
+To add a noise: write a frozen dataclass with `draw`, and enter it in `NOISES`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.simplex import random_fields, simplex_fields
+
+
+class Noise(ABC):
+    """A distribution of fields. Calling it draws one field for each sample and channel."""
+
+    @abstractmethod
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Raw fields ``(n_fields, H, W)`` float32 on ``like``'s device, at any scale."""
+
+    def __call__(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Fields shaped as ``like``, ``(B, C, H, W)``: zero mean, unit variance each.
+
+        Args:
+            like: gives shape, device and dtype; its values are not used.
+            generator: source of randomness; torch's own where None.
+        """
+        n_fields = like.shape[0] * like.shape[1]
+        return standardise(self.draw(n_fields, like, generator)).reshape(like.shape).to(like.dtype)
+
+    def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
+        """As calling, but sample i depends on ``seeds[i]`` alone, not on the batch it is in."""
+        fields = []
+        for sample, seed in zip(like.split(1), seeds, strict=True):
+            generator = torch.Generator(device="cpu").manual_seed(seed)
+            fields.append(self(sample, generator))
+        return torch.cat(fields) if fields else torch.empty_like(like)
+
+
+def standardise(fields: Tensor) -> Tensor:
+    """Shift and scale each ``(..., H, W)`` field to mean 0 and variance 1.
+
+    Raw octave sums of simplex noise have a standard deviation near 0.5; the algebra of DDPM
+    (Ho et al. 2020, eq. 4) assumes 1.
+    """
+    centred = fields - fields.mean(dim=(-2, -1), keepdim=True)
+    spread = centred.square().mean(dim=(-2, -1), keepdim=True).sqrt()
+    return centred / spread.clamp_min(1e-8)
+
+
+@dataclass(frozen=True)
+class Simplex(Noise):
+    """Octave sums of simplex noise (Wyatt et al., "AnoDDPM", CVPR Workshops 2022, section 3.2).
+
+    Attributes:
+        base_frequency: cycles per pixel of the first octave.
+        octaves: number of octaves, each at twice the frequency of the last.
+        decay: amplitude ratio from one octave to the next.
+    """
+
+    base_frequency: float = 2**-5
+    octaves: int = 6
+    decay: float = 0.8
+
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        return random_fields(
+            n_fields,
+            (like.shape[-2], like.shape[-1]),
+            generator,
+            base_frequency=self.base_frequency,
+            octaves=self.octaves,
+            decay=self.decay,
+            device=like.device,
+        )
+
+    def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
+        n_channels = like.shape[1]
+        fields = simplex_fields(
+            [seed + channel for seed in seeds for channel in range(n_channels)],
+            (like.shape[-2], like.shape[-1]),
+            base_frequency=self.base_frequency,
+            octaves=self.octaves,
+            decay=self.decay,
+            device=like.device,
+        )
+        return standardise(fields).reshape(like.shape).to(like.dtype)
+
+
+@dataclass(frozen=True)
+class Gaussian(Noise):
+    """White noise, as DDPM has it (Ho et al. 2020)."""
+
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        return _white((n_fields, like.shape[-2], like.shape[-1]), like, generator)
+
+
+@dataclass(frozen=True)
+class Coarse(Noise):
+    """White noise on a coarse grid, bilinearly enlarged and rolled (Kascenas et al., MIDL 2022).
+
+    Attributes:
+        cells: cells of the coarse grid along the longer side of the slice.
+    """
+
+    cells: int = 16
+
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        height, width = like.shape[-2:]
+        cell = max(height, width) / self.cells
+        coarse_shape = (max(2, round(height / cell)), max(2, round(width / cell)))
+        coarse = _white((n_fields, 1, *coarse_shape), like, generator)
+        fine = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
+        source = generator.device if generator is not None else torch.device("cpu")
+        shifts = torch.randint(
+            max(height, width), (n_fields, 2), generator=generator, device=source
+        ).tolist()
+        return torch.stack(
+            [torch.roll(f[0], (dy, dx), (0, 1)) for f, (dy, dx) in zip(fine, shifts, strict=True)]
+        )
+
+
+def _white(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    source = generator.device if generator is not None else like.device
+    return torch.randn(shape, generator=generator, device=source).to(like.device)
+
+
+NOISES: dict[str, type[Noise]] = {"simplex": Simplex, "gaussian": Gaussian, "coarse": Coarse}
+
+
+def make_noise(name: str, **parameters: Any) -> Noise:
+    """The noise of that name.
+
+    Raises:
+        ValueError: no such noise; the message lists those there are.
+    """
+    if name not in NOISES:
+        raise ValueError(f"no noise is called {name!r}; there are {', '.join(sorted(NOISES))}")
+    return NOISES[name](**parameters)
+
+
+def derive_seed(*parts: object) -> int:
+    """A 62-bit seed from what it should depend on, such as (seed, case, slice, t, draw)."""
+    text = "/".join(str(part) for part in parts).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 2

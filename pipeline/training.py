@@ -1,0 +1,412 @@
+"""Training of the network on healthy slices, with MONAI's engines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+import typing
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from ignite.handlers import EMAHandler
+from monai.engines import DiffusionPrepareBatch, SupervisedTrainer
+from monai.handlers import TensorBoardStatsHandler
+from monai.inferers import DiffusionInferer
+from monai.networks.nets import DiffusionModelUNet
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from pipeline.cases import Case, split_cases, write_datalist
+from pipeline.config import RunConfig, TrainingConfig, dump_config, load_config
+from pipeline.dataset import EpochSampler, SliceDataset, build_stacks
+from pipeline.errors import InputError
+from pipeline.model import default_device, make_scheduler
+from pipeline.network import build_network
+from pipeline.nifti import write_atomically, write_text
+from pipeline.noise import derive_seed
+from pipeline.scheduler import SimplexDDPMScheduler
+from pipeline.transforms import BrainExtractor, CaseTransforms
+
+LOSS_COLUMNS = ("epoch", "step", "train_loss", "val_loss", "learning_rate", "seconds")
+PICTURE_TIMESTEPS = (100, 300, 500)
+VALIDATION_SLICES = 256
+
+
+class NoisePrepareBatch(DiffusionPrepareBatch):
+    """MONAI's batch preparation with our noise and target, all drawn from one generator.
+
+    The target that the loss gets carries the weight as its last channel; see `WeightedMSE`.
+
+    Args:
+        scheduler: gives the noise and the target.
+        generator: source of noise and timesteps.
+        timestep_range: t is drawn from [first, last).
+    """
+
+    def __init__(
+        self,
+        scheduler: SimplexDDPMScheduler,
+        generator: torch.Generator,
+        timestep_range: tuple[int, int],
+    ) -> None:
+        super().__init__(scheduler.num_train_timesteps)
+        self.scheduler = scheduler
+        self.generator = generator
+        self.timestep_range = timestep_range
+
+    def get_noise(self, images: Tensor) -> Tensor:
+        return self.scheduler.noise(images, self.generator)
+
+    def get_timesteps(self, images: Tensor) -> Tensor:
+        first, last = self.timestep_range
+        return torch.randint(first, last, (len(images),), generator=self.generator)
+
+    def get_target(self, images: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        return self.scheduler.target(images, noise, timesteps)
+
+    def __call__(
+        self,
+        batchdata: dict[str, Tensor],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor, tuple, dict]:
+        images, target, args, infer = super().__call__(batchdata, device, non_blocking, **kwargs)
+        return images, torch.cat([target, batchdata["weight"].to(target)], dim=1), args, infer
+
+
+class WeightedMSE(nn.Module):
+    """Mean squared error over the pixels whose weight, the target's last channel, is 1."""
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss of ``(B, C, H, W)`` against ``(B, C + 1, H, W)``."""
+        target, weight = target[:, :-1], target[:, -1:]
+        squared = (prediction.float() - target).square() * weight
+        return squared.sum() / (weight.sum() * prediction.shape[1]).clamp_min(1.0)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Healthy cases by what they are used for."""
+
+    training: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    test: tuple[Case, ...]
+
+
+def split_healthy(cases: Sequence[Case], config: RunConfig) -> Split:
+    """Subjects to training, validation (loss and calibration) and test (not touched).
+
+    Raises:
+        InputError: there are too few subjects.
+    """
+    n_subjects = len({case.subject for case in cases})
+    n_validation = max(1, round((n_subjects - config.hold_out) * config.validation_fraction))
+    n_training = n_subjects - config.hold_out - n_validation
+    if n_training < 1:
+        raise InputError(
+            f"{n_subjects} healthy subjects are too few: {config.hold_out} are held out and "
+            f"{n_validation} validate; at least one must be left to train on"
+        )
+    counts = {"training": n_training, "validation": n_validation, "test": config.hold_out}
+    parts = split_cases(cases, {k: n for k, n in counts.items() if n}, config.seed)
+    return Split(*(tuple(parts.get(name, ())) for name in counts))
+
+
+def train(
+    cases: Sequence[Case],
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    extract_brain: BrainExtractor | None = None,
+    device: torch.device | None = None,
+    progress: bool = True,
+) -> dict[str, str]:
+    """Train on healthy cases; leaves a run folder with everything but the calibration.
+
+    Writes ``config.yaml``, ``datalist.json`` (who was used for what), ``loss.csv``,
+    ``tensorboard/``, ``last.pt`` after every epoch, and ``model.pt`` (EMA weights) at the end.
+
+    Args:
+        cases: healthy ones only; see `pipeline.cases.healthy_for_training`.
+        resume: continue from ``last.pt``; the result is what an unbroken training gives.
+
+    Returns:
+        Case name -> reason of the cases that could not be read.
+
+    Raises:
+        InputError: the run folder holds another run, or the cases do not suffice.
+    """
+    split = split_healthy(cases, config)
+    _open_run(run_dir, config, split, resume)
+    transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
+    stacks: dict[str, list[Path]] = {}
+    failed: dict[str, str] = {}
+    for name in ("training", "validation"):
+        paths, reasons = build_stacks(
+            getattr(split, name),
+            transforms,
+            config,
+            run_dir / "cache",
+            description=f"preparing {name} cases",
+            progress=progress,
+        )
+        if not paths:
+            raise InputError(f"no {name} case could be read: {next(iter(reasons.values()))}")
+        stacks[name], failed = paths, failed | reasons
+    _Training(stacks, config, run_dir, device or default_device(), progress).run()
+    return failed
+
+
+def _open_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> None:
+    """Make the run folder, or check that it holds the run to be resumed."""
+    path = run_dir / "config.yaml"
+    if path.is_file():
+        if not resume:
+            raise InputError(
+                f"{run_dir}: a run is already there; give --resume to continue it, or another -o"
+            )
+        if load_config(path) != config:
+            raise InputError(
+                f"{run_dir}: its config.yaml differs from what is asked for now; resume with the "
+                "same settings, or give another -o"
+            )
+        return
+    sections = {"training": split.training, "validation": split.validation, "test": split.test}
+    write_text(path, dump_config(config))
+    write_datalist(run_dir / "datalist.json", {k: v for k, v in sections.items() if v})
+
+
+class _Training:
+    """The engine, its handlers and the state that a checkpoint holds."""
+
+    def __init__(
+        self,
+        stacks: dict[str, list[Path]],
+        config: RunConfig,
+        run_dir: Path,
+        device: torch.device,
+        progress: bool,
+    ) -> None:
+        self.config, self.run_dir, self.device, self.progress = config, run_dir, device, progress
+        training = config.training
+        self.dataset = SliceDataset(
+            stacks["training"], training, spacing_mm=config.grid.spacing_mm, seed=config.seed
+        )
+        self.sampler = EpochSampler(len(self.dataset), training.slices_per_epoch, config.seed)
+        self.loader: DataLoader = DataLoader(
+            self.dataset, training.batch_size, sampler=self.sampler, drop_last=False
+        )
+        self.validation = _spread(SliceDataset(stacks["validation"]), VALIDATION_SLICES)
+        torch.manual_seed(derive_seed(config.seed, "weights"))
+        self.network = build_network(config.network, len(config.modalities)).to(device)
+        self.ema = EMAHandler(self.network, momentum=1 - training.ema_decay)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=training.learning_rate)
+        n_steps = training.epochs * len(self.loader)
+        self.rate = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: learning_rate_factor(step, n_steps, training)
+        )
+        self.scheduler = make_scheduler(config.diffusion)
+        self.inferer = DiffusionInferer(self.scheduler)
+        self.generator = torch.Generator()
+        self.prepare = NoisePrepareBatch(self.scheduler, self.generator, training.timestep_range)
+        self.loss = WeightedMSE()
+        self.rows: list[dict[str, float]] = []
+        self.trainer = SupervisedTrainer(
+            device=device,
+            max_epochs=training.epochs,
+            train_data_loader=self.loader,
+            network=self.network,
+            optimizer=self.optimizer,
+            loss_function=self.loss,
+            inferer=self.inferer,
+            prepare_batch=self.prepare,
+            decollate=False,
+            amp=training.bfloat16 and device.type == "cuda",
+            amp_kwargs={"dtype": torch.bfloat16},
+        )
+        self.epoch_loss: list[float] = []
+        self.epoch_start = 0.0
+
+    def run(self) -> None:
+        """Train from the last checkpoint, or from the start, to the end."""
+        self._restore()
+        done = self.trainer.state.iteration
+        n_steps = self.config.training.epochs * len(self.loader)
+        if done < n_steps:
+            self._run_engine(done, n_steps)
+        write_atomically(
+            self.run_dir / "model.pt", lambda p: torch.save(self.ema.ema_model.state_dict(), p)
+        )
+
+    def _run_engine(self, done: int, n_steps: int) -> None:
+        with (
+            SummaryWriter(self.run_dir / "tensorboard", purge_step=done + 1) as self.board,
+            tqdm(
+                total=n_steps,
+                initial=done,
+                desc="training",
+                unit="step",
+                disable=not self.progress,
+            ) as self.bar,
+        ):
+            trainer = self.trainer
+            TensorBoardStatsHandler(
+                self.board,
+                tag_name="loss/train_step",
+                epoch_log=False,
+                iteration_log=10,
+                output_transform=lambda output: output["loss"],
+            ).attach(trainer)
+            trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+            trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
+            self.ema.attach(trainer, warn_if_exists=False)
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, self._after_epoch)
+            trainer.run()
+
+    def _start_epoch(self) -> None:
+        """All randomness of an epoch follows from (seed, epoch), so a resumed one is the same."""
+        epoch = self.trainer.state.epoch
+        self.dataset.epoch = self.sampler.epoch = epoch
+        self.generator.manual_seed(derive_seed(self.config.seed, "noise", epoch))
+        self.epoch_loss, self.epoch_start = [], time.monotonic()
+
+    def _after_step(self) -> None:
+        state = self.trainer.state
+        loss = float(state.output["loss"].detach())
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss became {loss} at step {state.iteration}; lower training.learning_rate "
+                f"and resume from {self.run_dir / 'last.pt'}"
+            )
+        self.rate.step()
+        # Early on the average must forget the random start quickly.
+        state.ema_momentum = max(self.ema.momentum, 1.0 / (1.0 + 0.1 * state.iteration))
+        self.epoch_loss.append(loss)
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{sum(self.epoch_loss) / len(self.epoch_loss):.4f}")
+
+    def _after_epoch(self) -> None:
+        state = self.trainer.state
+        row = {
+            "epoch": state.epoch,
+            "step": state.iteration,
+            "train_loss": sum(self.epoch_loss) / len(self.epoch_loss),
+            "val_loss": self.validation_loss(),
+            "learning_rate": self.rate.get_last_lr()[0],
+            "seconds": round(time.monotonic() - self.epoch_start, 2),
+        }
+        self.rows.append(row)
+        self.board.add_scalars(
+            "loss/epoch", {k: row[f"{k}_loss"] for k in ("train", "val")}, state.iteration
+        )
+        self.board.add_scalar("learning_rate", row["learning_rate"], state.iteration)
+        if state.epoch == self.config.training.epochs or state.epoch % 5 == 1:
+            self.board.add_image(
+                "image | noisy | reconstruction | residual", self.pictures(), state.iteration
+            )
+        self._checkpoint()
+        write_text(self.run_dir / "loss.csv", _csv(self.rows))
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """Loss of the EMA weights on the same validation slices, timesteps and noise each time."""
+        generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "validation"))
+        prepare = NoisePrepareBatch(self.scheduler, generator, self.prepare.timestep_range)
+        ema_model = typing.cast(DiffusionModelUNet, self.ema.ema_model)
+        total, count = 0.0, 0
+        for batch in DataLoader(self.validation, self.config.training.batch_size):
+            images, target, _, infer = prepare(batch, self.device)
+            prediction = self.inferer(images, ema_model, **infer)
+            total += float(self.loss(prediction, target)) * len(images)
+            count += len(images)
+        return total / count
+
+    @torch.no_grad()
+    def pictures(self) -> Tensor:
+        """Validation slices at some timesteps: image, noisy, reconstruction, |residual|.
+
+        Returns:
+            One picture ``(1, rows * H, 4 * W)`` in [0, 1], a row for each slice and timestep.
+        """
+        rows = []
+        last = self.scheduler.num_train_timesteps - 1
+        for i in _spread_indices(len(self.validation), 3):
+            image = self.validation[i]["image"][None].to(self.device)
+            for t in (min(t, last) for t in PICTURE_TIMESTEPS):
+                rows.append(self._picture_row(image, t, derive_seed(self.config.seed, i, t)))
+        return torch.cat(rows)[None].cpu()
+
+    def _picture_row(self, image: Tensor, t: int, seed: int) -> Tensor:
+        field = self.scheduler.noise.seeded(image, [seed])
+        noisy = self.scheduler.add_noise(image, field, t)
+        restored = self.scheduler.reconstruct(self.ema.ema_model, image, t, lambda _: field)
+        shown = [(x[0, 0].clamp(-1, 1) + 1) / 2 for x in (image, noisy, restored)]
+        residual = (restored - image)[0, 0].abs().clamp(0, 1)
+        return torch.cat([*shown, residual], dim=1).flip(0)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "network": self.network,
+            "ema": self.ema.ema_model,
+            "optimizer": self.optimizer,
+            "rate": self.rate,
+            "trainer": self.trainer,
+        }
+
+    def _checkpoint(self) -> None:
+        state = {name: part.state_dict() for name, part in self._state().items()}
+        state["rows"] = self.rows
+        write_atomically(self.run_dir / "last.pt", lambda path: torch.save(state, path))
+
+    def _restore(self) -> None:
+        path = self.run_dir / "last.pt"
+        if not path.is_file():
+            return
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.rows = state["rows"]
+            for name, part in self._state().items():
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    part.load_state_dict(state[name])
+        except Exception as error:
+            raise InputError(
+                f"{path}: not a checkpoint of this run ({str(error).splitlines()[0]}); "
+                "delete it to start again"
+            ) from error
+
+
+def learning_rate_factor(step: int, n_steps: int, training: TrainingConfig) -> float:
+    """Linear warm-up, then cosine decay to 0 at the last step."""
+    warmup = min(training.warmup_steps, max(1, n_steps // 10))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, n_steps - warmup))))
+
+
+def _spread_indices(n: int, wanted: int) -> list[int]:
+    """At most ``wanted`` indices, evenly over ``range(n)``."""
+    return sorted({int((i + 0.5) * n / wanted) for i in range(min(n, wanted))})
+
+
+def _spread(dataset: SliceDataset, wanted: int) -> Subset:
+    return Subset(dataset, _spread_indices(len(dataset), wanted))
+
+
+def _csv(rows: Sequence[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, LOSS_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
