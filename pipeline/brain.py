@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,7 +64,18 @@ class Anatomy:
 
 @lru_cache(maxsize=2)
 def load_template(spacing_mm: float = 1.0) -> Template:
-    """The template from the nilearn wheel, smoothed for sampling at ``spacing_mm``.
+    """The template from the nilearn wheel, smoothed for sampling at ``spacing_mm``."""
+    fine = _read_template()
+    sigma = 0.4 * np.sqrt(max(spacing_mm**2 - 1, 0))
+    if sigma == 0:
+        return fine
+    t1, grey, white = (ndimage.gaussian_filter(v, sigma) for v in (fine.t1, fine.grey, fine.white))
+    return replace(fine, t1=t1, grey=grey, white=white)
+
+
+@lru_cache(maxsize=1)
+def _read_template() -> Template:
+    """Read the template and sharpen it.
 
     Raises:
         InputError: nilearn is not installed.
@@ -85,9 +96,8 @@ def load_template(spacing_mm: float = 1.0) -> Template:
     fluid = (depth_mm > 20) & (grey + white < 100)
     # An average of 152 heads is soft; unsharp masking gives back some of one head's edges.
     t1 += 0.9 * (t1 - ndimage.gaussian_filter(t1, 1.5)) * (depth_mm > 1)
-    sigma = 0.4 * np.sqrt(max(spacing_mm**2 - 1, 0))
-    t1, grey, white = (ndimage.gaussian_filter(v, sigma) for v in (t1, grey / 255, white / 255))
-    return Template(t1, grey, white, depth_mm.astype(np.float32), _towards(fluid))
+    towards = _towards(fluid)
+    return Template(t1, grey / 255, white / 255, depth_mm.astype(np.float32), towards)
 
 
 def _towards(region: np.ndarray) -> np.ndarray:
@@ -135,7 +145,7 @@ def draw_anatomy(
 ) -> tuple[Anatomy, dict[str, Any]]:
     """Deform the template onto the output grid and sort its voxels into tissues."""
     age = float(rng.beta(1.6, 1.8))
-    ventricles_mm = float(np.clip(-2.0 + 8.0 * age**1.5 + rng.normal(0, 1.0), -4.0, 8.0))
+    ventricles_mm = float(np.clip(-2.0 + 10.0 * age**1.5 + rng.normal(0, 1.0), -4.0, 8.0))
     scale = float(rng.uniform(0.87, 0.955)) * np.exp(rng.normal(0, 0.018, 3))
     template = load_template(spacing_mm)
     displacement = draw_deformation(rng, ventricles_mm)

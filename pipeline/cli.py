@@ -277,10 +277,14 @@ def _run_train(arguments: argparse.Namespace) -> int:
     from pipeline.brain_extraction import make_extractor
     from pipeline.calibration import save_calibration
     from pipeline.cases import Cohort, healthy_for_training
+    from pipeline.config import load_config
     from pipeline.model import load_model
     from pipeline.training import train
 
     config = _run_config(arguments)
+    finished = all((arguments.out / n).is_file() for n in ("model.pt", "calibration.json"))
+    if arguments.resume and finished and load_config(arguments.out / "config.yaml") == config:
+        return _finish({}, f"already finished: run in {arguments.out}")
     extractor = make_extractor(arguments.brain_extraction)
     cases = _find(arguments, arguments.data, config.modalities)
     healthy, refused = healthy_for_training(Cohort(arguments.data[0], tuple(cases)))

@@ -38,7 +38,7 @@ class Noise(ABC):
     def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
         """As calling, but sample i depends on ``seeds[i]`` alone, not on the batch it is in."""
         fields = []
-        for sample, seed in zip(like.split(1), seeds, strict=True):
+        for sample, seed in zip(like.unsqueeze(1), seeds, strict=True):
             generator = torch.Generator(device="cpu").manual_seed(seed)
             fields.append(self(sample, generator))
         return torch.cat(fields) if fields else torch.empty_like(like)

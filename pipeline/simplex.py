@@ -115,7 +115,7 @@ def apply_gradients(grid: SimplexGrid, gradient_index: Tensor) -> Tensor:
     )
     n_fields = gradient_index.shape[0]
     with torch.autocast(gradient_index.device.type, enabled=False):
-        gradients = table[gradient_index.T].permute(0, 2, 1).reshape(-1, n_fields)
+        gradients = table[gradient_index.T].permute(0, 2, 1).flatten(0, 1)
         fields = grid.operator @ gradients
     return fields.T.reshape(n_fields, *grid.shape).contiguous()
 
@@ -133,10 +133,11 @@ def simplex_grid(
     Raises:
         ValueError: a parameter is out of range.
     """
-    if min(shape) < 1 or octaves < 1 or base_frequency <= 0 or not math.isfinite(decay):
+    finite = all(math.isfinite(value) for value in (base_frequency, decay, z))
+    if min(shape) < 1 or octaves < 1 or base_frequency <= 0 or not finite:
         raise ValueError(
             f"simplex noise needs H, W >= 1, octaves >= 1 and base_frequency > 0; got {shape=}, "
-            f"{octaves=}, {base_frequency=}, {decay=}"
+            f"{octaves=}, {base_frequency=}, {decay=}, {z=}"
         )
     key = ((int(shape[0]), int(shape[1])), float(base_frequency), octaves, float(decay), float(z))
     return _cached_grid(*key, device)

@@ -83,10 +83,9 @@ class Prepared:
     def to_source(self, maps: Tensor) -> np.ndarray:
         """Per-slice maps ``(N, 1, H, W)`` on the source grid, ``(X, Y, Z)`` float32.
 
-        Linear interpolation; exactly 0 outside the brain.
+        Linear interpolation among brain voxels; exactly 0 outside the brain.
         """
-        item = {IMAGE: self._traced(maps.expand(-1, self.slices.shape[1], -1, -1))}
-        volume = self._transforms.spatial.inverse(item)[IMAGE][0].numpy()
+        volume = self._back(maps)[0].numpy()
         return np.where(self.source_brain, volume, 0.0).astype(np.float32)
 
     def to_source_intensity(self, slices: Tensor) -> np.ndarray:
@@ -94,17 +93,24 @@ class Prepared:
 
         Exactly 0 outside the brain.
         """
-        item = self._transforms.spatial.inverse({IMAGE: self._traced(slices)})
+        item = {IMAGE: self._back(slices)}
         volume = self._transforms.intensity.inverse(item)[IMAGE].numpy()
         return np.where(self.source_brain, volume, 0.0).astype(np.float32)
 
-    def _traced(self, stack: Tensor) -> MetaTensor:
-        """The stack with the image's record of transforms, for MONAI to invert."""
-        return MetaTensor(
-            stack.detach().cpu().float().contiguous(),
+    def _back(self, stack: Tensor) -> MetaTensor:
+        """A stack ``(N, C, H, W)`` on the source grid, ``(C, X, Y, Z)``, from brain voxels only.
+
+        Values are weighted with the brain mask, so that what lies outside does not bleed in.
+        """
+        weighted = torch.cat([stack * self.brain, self.brain.float()], dim=1)
+        traced = MetaTensor(
+            weighted.detach().cpu().float().contiguous(),
             meta=dict(self._image.meta),
             applied_operations=[dict(op) for op in self._image.applied_operations],
         )
+        moved = self._transforms.spatial.inverse({IMAGE: traced})[IMAGE]
+        result: MetaTensor = moved[:-1] / moved[-1:].clamp_min(1e-3)
+        return result
 
 
 class LoadCased(MapTransform):

@@ -1,0 +1,174 @@
+"""One contract for every registered noise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pipeline.noise import NOISES, Coarse, Gaussian, Noise, Simplex, derive_seed, make_noise
+
+SHAPES = [(3, 2, 32, 32), (2, 1, 24, 48), (2, 3, 50, 17), (1, 1, 16, 16)]
+
+
+@pytest.fixture(params=sorted(NOISES))
+def noise(request: pytest.FixtureRequest) -> Noise:
+    return make_noise(request.param)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a * b).mean() / (a.square().mean() * b.square().mean()).sqrt())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_fields_have_the_shape_asked_for_zero_mean_and_unit_variance(
+    noise: Noise, shape: tuple[int, ...]
+) -> None:
+    like = torch.empty(shape)
+    for fields in (noise(like, generator()), noise.seeded(like, range(shape[0])), noise(like)):
+        assert fields.shape == shape
+        assert fields.dtype == like.dtype
+        assert fields.device == like.device
+        assert fields.mean((-2, -1)).abs().max() < 1e-4
+        assert (fields.var((-2, -1), unbiased=False) - 1).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_fields_have_the_dtype_asked_for(noise: Noise, dtype: torch.dtype) -> None:
+    like = torch.empty(2, 1, 16, 16, dtype=dtype)
+    assert noise(like).dtype == noise.seeded(like, [1, 2]).dtype == dtype
+
+
+def test_the_values_of_the_image_are_not_used(noise: Noise) -> None:
+    full = torch.full((2, 1, 16, 16), torch.nan)
+    assert torch.equal(noise(full, generator()), noise(torch.zeros_like(full), generator()))
+
+
+def test_every_sample_and_channel_has_a_field_of_its_own(noise: Noise) -> None:
+    like = torch.empty(3, 3, 48, 48)
+    for fields in (noise(like, generator()), noise.seeded(like, [11, 2**40, 500])):
+        flat = fields.flatten(0, 1)
+        for i in range(9):
+            for j in range(i):
+                assert abs(correlation(flat[i], flat[j])) < 0.8
+
+
+def test_a_generator_fixes_the_draw(noise: Noise) -> None:
+    like = torch.empty(2, 1, 24, 24)
+    assert torch.equal(noise(like, generator(3)), noise(like, generator(3)))
+    assert not torch.equal(noise(like, generator(3)), noise(like, generator(4)))
+    shared = generator(3)
+    assert not torch.equal(noise(like, shared), noise(like, shared))
+
+
+def test_without_a_generator_torch_s_own_seed_fixes_the_draw(noise: Noise) -> None:
+    like = torch.empty(2, 1, 24, 24)
+    torch.manual_seed(0)
+    first = noise(like)
+    torch.manual_seed(0)
+    assert torch.equal(noise(like), first)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_a_seeded_sample_depends_on_its_own_seed_alone(noise: Noise, n_channels: int) -> None:
+    seeds = [derive_seed("test", i) for i in range(6)]
+    like = torch.empty(6, n_channels, 24, 40)
+    together = noise.seeded(like, seeds)
+    backwards = noise.seeded(like, seeds[::-1]).flip(0)
+    alone = torch.cat([noise.seeded(like[:1], [seed]) for seed in seeds])
+    torch.manual_seed(1)
+    again = noise.seeded(like[2:5], seeds[2:5])
+    assert (together - backwards).abs().max() < 1e-6
+    assert (together - alone).abs().max() < 1e-6
+    assert (together[2:5] - again).abs().max() < 1e-6
+
+
+def test_neighbouring_seeds_do_not_share_a_field(noise: Noise) -> None:
+    fields = noise.seeded(torch.empty(2, 2, 32, 32), [7, 8])
+    assert abs(correlation(fields[0, 1], fields[1, 0])) < 0.8
+
+
+def test_seeding_leaves_torch_s_own_generator_alone(noise: Noise) -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    noise.seeded(torch.empty(1, 1, 16, 16), [5])
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_seed_is_needed_for_each_sample(noise: Noise) -> None:
+    with pytest.raises((ValueError, RuntimeError)):
+        noise.seeded(torch.empty(3, 1, 16, 16), [1, 2])
+
+
+def test_an_empty_batch_gives_no_fields(noise: Noise) -> None:
+    like = torch.empty(0, 2, 16, 16)
+    assert noise(like, generator()).shape == noise.seeded(like, []).shape == like.shape
+
+
+# What sets them apart -----------------------------------------------------------------------------
+
+
+def band_power(fields: torch.Tensor) -> list[float]:
+    """Mean power in octave bands of the spatial frequency, from coarse to fine."""
+    size = fields.shape[-1]
+    frequency = torch.fft.fftfreq(size) * size
+    radius = torch.hypot(frequency[:, None], frequency)
+    spectrum = torch.fft.fft2(fields).abs().square().mean((0, 1))
+    edges = [1, 2, 4, 8, 16, 32]
+    return [
+        float(spectrum[(radius >= low) & (radius < high)].mean())
+        for low, high in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def test_simplex_noise_falls_with_frequency_and_white_noise_does_not() -> None:
+    like = torch.empty(60, 1, 64, 64)
+    simplex = band_power(Simplex()(like, generator()))
+    white = band_power(Gaussian()(like, generator()))
+    assert all(b < 0.75 * a for a, b in zip(simplex[1:], simplex[2:], strict=False))
+    assert simplex[0] > 20 * simplex[-1]
+    assert max(white) < 1.2 * min(white)
+
+
+def test_the_standard_deviation_before_scaling_is_near_a_half_as_in_brain_damage() -> None:
+    raw = Simplex().draw(200, torch.empty(1, 1, 128, 128), generator())
+    assert 0.4 < float(raw.std()) < 0.6
+
+
+def test_coarse_noise_is_smooth_within_a_cell() -> None:
+    fields = Coarse(cells=4)(torch.empty(50, 1, 64, 64), generator())
+    inner = fields[..., 1:] - fields[..., :-1]
+    # The roll leaves one seam; elsewhere 16 pixels a cell make small steps.
+    assert float(inner.abs().median()) < 0.15
+    spectrum = band_power(fields)
+    assert spectrum[0] > 100 * spectrum[-1]
+
+
+# Registry and seeds -------------------------------------------------------------------------------
+
+
+def test_a_noise_is_made_by_its_name_and_parameters() -> None:
+    assert make_noise("simplex", octaves=3) == Simplex(octaves=3)
+    assert make_noise("coarse", cells=8) == Coarse(cells=8)
+
+
+def test_an_unknown_noise_lists_those_there_are() -> None:
+    with pytest.raises(ValueError, match="perlin.*coarse, gaussian, simplex"):
+        make_noise("perlin")
+
+
+def test_a_derived_seed_never_changes_between_releases() -> None:
+    assert derive_seed(0, "case", 12, 200, 0) == 879165701279203375
+    assert 0 <= derive_seed() < 2**62
+
+
+def test_each_part_of_a_derived_seed_counts() -> None:
+    base = (0, "case", 12, 200, 0)
+    changed = [(1, *base[1:]), (0, "other", *base[2:]), (*base[:2], 13, *base[3:]), (*base[:4], 1)]
+    swapped = (0, "case", 200, 12, 0)
+    assert len({derive_seed(*parts) for parts in (base, *changed, swapped)}) == 6
+    assert derive_seed("ab", "c") != derive_seed("a", "bc")
