@@ -17,6 +17,7 @@ from pipeline.errors import InputError
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 VOLUME_SUFFIXES = (".nii", ".nii.gz")
+_UNREADABLE = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
 PICTURE_WIDTH_MM = 208.0
 """Assumed length of the longer side of a 2-D picture, which carries no spacing of its own."""
 
@@ -116,7 +117,7 @@ def _read(path: Path, channel: int | None) -> tuple[np.ndarray, np.ndarray]:
         data = np.asarray(image.dataobj, dtype=np.float32)
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path}: the file is cut short ({error}); copy it again") from error
-    except (nib.filebasedimages.ImageFileError, OSError, ValueError, TypeError) as error:
+    except (*_UNREADABLE, OSError, ValueError, TypeError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -129,10 +130,11 @@ def _one_channel(data: np.ndarray, channel: int | None, path: Path) -> np.ndarra
         data = data[..., 0]
     if data.ndim == 2:
         data = data[..., None]
-    if data.ndim == 4 and channel is not None:
-        if channel >= data.shape[3]:
+    if data.ndim <= 4 and channel is not None:
+        channels = data if data.ndim == 4 else data[..., None]
+        if not 0 <= channel < channels.shape[3]:
             raise InputError(f"{path}: channel {channel} is asked for, the image has {data.shape}")
-        return data[..., channel]
+        return channels[..., channel]
     if data.ndim != 3:
         raise InputError(
             f"{path}: expected one 3-D volume, got shape {data.shape}; split it, or describe its "

@@ -33,6 +33,8 @@ class Noise(ABC):
             generator: source of randomness; torch's own where None.
         """
         n_fields = like.shape[0] * like.shape[1]
+        if not n_fields:
+            return torch.empty_like(like)
         return standardise(self.draw(n_fields, like, generator)).reshape(like.shape).to(like.dtype)
 
     def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -53,6 +55,10 @@ def standardise(fields: Tensor) -> Tensor:
     centred = fields - fields.mean(dim=(-2, -1), keepdim=True)
     spread = centred.square().mean(dim=(-2, -1), keepdim=True).sqrt()
     return centred / spread.clamp_min(1e-8)
+
+
+# Far from 1, so that the channels of neighbouring seeds are not the same fields.
+_CHANNEL_STEP = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class Simplex(Noise):
     def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
         n_channels = like.shape[1]
         fields = simplex_fields(
-            [seed + channel for seed in seeds for channel in range(n_channels)],
+            [seed + channel * _CHANNEL_STEP for seed in seeds for channel in range(n_channels)],
             (like.shape[-2], like.shape[-1]),
             base_frequency=self.base_frequency,
             octaves=self.octaves,

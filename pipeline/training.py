@@ -8,7 +8,7 @@ import math
 import time
 import typing
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from pipeline.network import build_network
 from pipeline.nifti import write_atomically, write_text
 from pipeline.noise import derive_seed
 from pipeline.scheduler import SimplexDDPMScheduler
-from pipeline.transforms import BrainExtractor, CaseTransforms
+from pipeline.transforms import BACKGROUND, BrainExtractor, CaseTransforms
 
 LOSS_COLUMNS = ("epoch", "step", "train_loss", "val_loss", "learning_rate", "seconds")
 PICTURE_TIMESTEPS = (100, 300, 500)
@@ -307,9 +307,8 @@ class _Training:
             "seconds": round(time.monotonic() - self.epoch_start, 2),
         }
         self.rows.append(row)
-        self.board.add_scalars(
-            "loss/epoch", {k: row[f"{k}_loss"] for k in ("train", "val")}, state.iteration
-        )
+        for name in ("train", "val"):
+            self.board.add_scalar(f"loss/{name}_epoch", row[f"{name}_loss"], state.iteration)
         self.board.add_scalar("learning_rate", row["learning_rate"], state.iteration)
         if state.epoch == self.config.training.epochs or state.epoch % 5 == 1:
             self.board.add_image(
@@ -341,7 +340,9 @@ class _Training:
         """
         rows = []
         last = self.scheduler.num_train_timesteps - 1
-        for i in _spread_indices(len(self.validation), 3):
+        areas = [int((item["image"] > BACKGROUND).sum()) for item in _items(self.validation)]
+        large = sorted(range(len(areas)), key=areas.__getitem__)[len(areas) // 2 :]
+        for i in (sorted(large)[k] for k in _spread_indices(len(large), 3)):
             image = self.validation[i]["image"][None].to(self.device)
             for t in (min(t, last) for t in PICTURE_TIMESTEPS):
                 rows.append(self._picture_row(image, t, derive_seed(self.config.seed, i, t)))
@@ -393,6 +394,10 @@ def learning_rate_factor(step: int, n_steps: int, training: TrainingConfig) -> f
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, n_steps - warmup))))
+
+
+def _items(dataset: Subset) -> Iterator[dict[str, Tensor]]:
+    return (dataset[i] for i in range(len(dataset)))
 
 
 def _spread_indices(n: int, wanted: int) -> list[int]:

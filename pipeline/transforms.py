@@ -93,7 +93,7 @@ class Prepared:
 
         Exactly 0 outside the brain.
         """
-        item = {IMAGE: self._back(slices)}
+        item: dict[Hashable, Any] = {IMAGE: self._back(slices)}
         volume = self._transforms.intensity.inverse(item)[IMAGE].numpy()
         return np.where(self.source_brain, volume, 0.0).astype(np.float32)
 

@@ -232,8 +232,10 @@ def test_a_label_value_nobody_knows_is_reported(
         (["evaluate", "/nope", "--labels", "{test}"], "/nope"),
         (["benchmark", "{test}", "--modality", "t1", "--model", "{run}", "-o", "{out}"], "trained"),
         (
-            ["benchmark", "{test}", "--modality", "flair", "--model", "{run}", "-o", "{out}"]
-            + ["--methods", "magic"],
+            [
+                *("benchmark", "{test}", "--modality", "flair", "--model", "{run}"),
+                *("-o", "{out}", "--methods", "magic"),
+            ],
             "magic",
         ),
         (["phantom", "{out}", "--modality", "pet"], "pet"),

@@ -54,15 +54,15 @@ def test_the_forward_process_is_monai_s_at_every_timestep(schedule: str) -> None
 @pytest.mark.parametrize("clip", [True, False])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize(
-    ("t", "tolerance"), [(1, 5e-5), (2, 2e-5), (10, 2e-6), (250, 1e-6), (500, 1e-6), (998, 2e-6)]
-)
+@pytest.mark.parametrize("t", [1, 2, 10, 250, 500, 998, 999])
 def test_a_step_of_stride_1_has_monai_s_mean_and_variance(
-    schedule: str, prediction: str, clip: bool, t: int, tolerance: float
+    schedule: str, prediction: str, clip: bool, t: int
 ) -> None:
     ours = SimplexDDPMScheduler(T, schedule, prediction, clip_sample=clip)
     twin = DDPMScheduler(T, SCHEDULES[schedule], prediction_type=prediction, clip_sample=clip)
     x_t, answer = white(2, 1, 8, 8, seed=2), white(2, 1, 8, 8, seed=3)
+    # Both divide by 1 - alpha_bar in float32, which cancels at small t: 2e-4 at 1, 1e-6 at 250.
+    tolerance = 1e-6 + 2.4e-7 / (1 - float(ours.alphas_cumprod[t]))
     mean, x_0 = ours.step(answer, t, x_t, t - 1, noise=torch.zeros_like(x_t))
     spread = ours.step(answer, t, x_t, t - 1, noise=torch.ones_like(x_t))[0] - mean
     # Without clipping, epsilon is blown up by 1 / sqrt(alpha_bar).

@@ -1,0 +1,166 @@
+"""Restoring slices with networks that can be computed by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline import reconstruction
+from pipeline.config import DetectionConfig, DiffusionConfig, RunConfig
+from pipeline.model import Model, make_scheduler
+from pipeline.reconstruction import chain_path, evaluations_per_slice, reconstruct
+
+
+class Halving(nn.Module):
+    """A cheap network whose answer depends on image and timestep, slice by slice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluations = 0
+
+    def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
+        self.evaluations += len(x)
+        rolled = torch.roll(x, 1, dims=-1)
+        return 0.5 * x - 0.2 * rolled + timesteps.reshape(-1, 1, 1, 1) / 1000
+
+
+def model(noise: str = "simplex", prediction_type: str = "epsilon") -> Model:
+    diffusion = DiffusionConfig(noise=noise, prediction_type=prediction_type)
+    return Model(
+        RunConfig(diffusion=diffusion), Halving(), make_scheduler(diffusion), torch.device("cpu")
+    )
+
+
+def stack(n: int = 9, n_channels: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(n, n_channels, 16, 16, generator=generator) * 1.8 - 0.9
+
+
+ONE_SHOT = DetectionConfig(timesteps=(100, 300), draws=2)
+CHAIN = DetectionConfig(reconstruction="chain", timesteps=(40,), draws=2, chain_stride=15)
+
+
+@pytest.mark.parametrize("config", [ONE_SHOT, CHAIN], ids=["one_shot", "chain"])
+@pytest.mark.parametrize("noise", ["simplex", "gaussian", "coarse"])
+def test_a_slice_s_result_does_not_depend_on_the_batch_size(
+    config: DetectionConfig, noise: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = []
+    for batch_size in (1, 4, 9, 32):
+        monkeypatch.setattr(reconstruction, "BATCH_SIZE", batch_size)
+        results.append(reconstruct(model(noise), stack(), config, case="a", seed=0))
+    for result in results[1:]:
+        assert (result - results[0]).abs().max() < 1e-5
+
+
+def test_a_slice_s_result_does_not_depend_on_the_others_in_the_stack() -> None:
+    slices = stack()
+    whole = reconstruct(model(), slices, ONE_SHOT, case="a", seed=0)
+    fewer = reconstruct(model(), slices[:4], ONE_SHOT, case="a", seed=0)
+    other = slices.clone()
+    other[[0, 2]] = -1.0
+    changed = reconstruct(model(), other, ONE_SHOT, case="a", seed=0)
+    assert (whole[:, :4] - fewer).abs().max() < 1e-6
+    untouched = [1, *range(3, 9)]
+    assert torch.equal(whole[:, untouched], changed[:, untouched])
+
+
+def test_a_case_s_result_does_not_depend_on_the_cases_before_it() -> None:
+    restorer = model()
+    torch.manual_seed(0)
+    first = reconstruct(restorer, stack(), CHAIN, case="a", seed=0)
+    reconstruct(restorer, stack(3), ONE_SHOT, case="b", seed=0)
+    torch.manual_seed(1)
+    assert torch.equal(reconstruct(restorer, stack(), CHAIN, case="a", seed=0), first)
+
+
+def test_case_seed_slice_timestep_and_draw_each_give_other_noise() -> None:
+    slices = stack(1).expand(2, -1, -1, -1)
+    one_draw = DetectionConfig(timesteps=(200,), draws=1)
+    base = reconstruct(model(), slices, one_draw, case="a", seed=0)
+    assert not torch.allclose(base[0, 0], base[0, 1])
+    for other in (
+        reconstruct(model(), slices, one_draw, case="b", seed=0),
+        reconstruct(model(), slices, one_draw, case="a", seed=1),
+        reconstruct(model(), slices, DetectionConfig(timesteps=(200,), draws=2), case="a", seed=0),
+    ):
+        assert not torch.allclose(base, other)
+
+
+@pytest.mark.parametrize("config", [ONE_SHOT, CHAIN], ids=["one_shot", "chain"])
+def test_the_result_has_a_place_for_every_timestep_and_stays_in_range(
+    config: DetectionConfig,
+) -> None:
+    slices = stack(5, n_channels=2)
+    before = slices.clone()
+    restored = reconstruct(model(), slices, config, case="a", seed=0)
+    assert restored.shape == (len(config.timesteps), *slices.shape)
+    assert restored.dtype == torch.float32
+    assert restored.abs().max() <= 1
+    assert torch.equal(slices, before)
+    assert not restored.requires_grad
+
+
+def test_each_timestep_is_restored_as_if_it_were_alone() -> None:
+    together = reconstruct(model(), stack(), ONE_SHOT, case="a", seed=0)
+    for i, t in enumerate(ONE_SHOT.timesteps):
+        alone = DetectionConfig(timesteps=(t,), draws=2)
+        assert torch.equal(together[i], reconstruct(model(), stack(), alone, case="a", seed=0)[0])
+
+
+def test_draws_are_averaged() -> None:
+    """The first of many draws is the only one of one; the mean of draws varies less."""
+    slices = stack(2)
+
+    def restored(draws: int, seed: int) -> Tensor:
+        config = DetectionConfig(timesteps=(300,), draws=draws)
+        return reconstruct(model(), slices, config, case="a", seed=seed)
+
+    spread = [
+        torch.stack([restored(draws, seed) for seed in range(12)]).std(0).mean()
+        for draws in (1, 16)
+    ]
+    assert 0.15 < spread[1] / spread[0] < 0.4
+
+
+def test_an_identity_of_x_0_is_returned_unchanged() -> None:
+    class Knows(nn.Module):
+        def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
+            return stack(len(x))
+
+    diffusion = DiffusionConfig(prediction_type="sample")
+    knows = Model(
+        RunConfig(diffusion=diffusion), Knows(), make_scheduler(diffusion), torch.device("cpu")
+    )
+    for config in (ONE_SHOT, CHAIN):
+        restored = reconstruct(knows, stack(), config, case="a", seed=0)
+        assert (restored - stack()).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (DetectionConfig(timesteps=(200,), draws=1), 1),
+        (DetectionConfig(timesteps=(100, 200, 300), draws=3), 9),
+        (DetectionConfig(reconstruction="chain", timesteps=(250,), draws=1), 251),
+        (DetectionConfig(reconstruction="chain", timesteps=(50,), draws=2, chain_stride=10), 12),
+        (DetectionConfig(reconstruction="chain", timesteps=(7, 50), draws=1, chain_stride=8), 8),
+        (DetectionConfig(reconstruction="chain", timesteps=(0,), draws=1), 1),
+    ],
+)
+def test_the_evaluations_of_a_slice_are_counted(config: DetectionConfig, expected: int) -> None:
+    restorer = model("gaussian")
+    told: list[int] = []
+    reconstruct(restorer, stack(3), config, case="a", seed=0, on_batch=told.append)
+    assert evaluations_per_slice(config) == expected
+    assert restorer.network.evaluations == 3 * expected
+    assert sum(told) == 3 * expected
+
+
+@pytest.mark.parametrize(
+    ("timestep", "stride", "path"),
+    [(3, 1, [3, 2, 1, 0]), (10, 4, [10, 6, 2]), (0, 5, [0]), (9, 3, [9, 6, 3, 0])],
+)
+def test_a_chain_goes_down_in_strides(timestep: int, stride: int, path: list[int]) -> None:
+    assert chain_path(timestep, stride) == path
