@@ -154,7 +154,7 @@ def _t1(script: Script, arguments: argparse.Namespace, work: Path) -> list[str]:
     inserted, real = work / "bench_t1_inserted", work / "bench_t1_real"
     script.run("benchmark", cohort, "--modality", "t1", *models, "-o", inserted)
     parts = [
-        f"## T1: trained on IXI, tested on {HOLD_OUT} others, with and without an inserted tumour\n",
+        f"## T1: trained on IXI, tested on {HOLD_OUT} others, healthy and with a tumour put in\n",
         script.block(),
         _table(inserted),
         _details(inserted, "anomap"),
@@ -193,8 +193,8 @@ def _calibration(run: Path) -> str:
     """What the calibration promises for a new subject, by leaving one out."""
     tree = json.loads((run / "calibration.json").read_text(encoding="utf-8"))
     lines = [
-        f"Calibration on {len(tree['cases'])} held-out healthy subjects; rate measured on each with "
-        "the threshold of the others:\n",
+        f"Calibration on {len(tree['cases'])} held-out healthy subjects; rate measured on each "
+        "with the threshold of the others:\n",
         "| method | stated | measured: mean | lowest | highest |",
         "|---|---:|---:|---:|---:|",
     ]

@@ -68,7 +68,8 @@ class Calibration:
     def rule(self, rate: float) -> str:
         """How a threshold was found, for people."""
         return (
-            f"{rate:.1%} of healthy brain voxels of {len(self.cases)} held-out subjects exceed it"
+            f"{100 * rate:.3g}% of healthy brain voxels of {len(self.cases)} held-out subjects "
+            "exceed it"
         )
 
 
@@ -101,6 +102,10 @@ def calibrate(
                 prepared = transforms(case)
             except InputError as error:
                 failed[case.name] = str(error)
+                bar.update(len(method_names))
+                continue
+            if not prepared.source_healthy.any():
+                failed[case.name] = f"case {case.name}: its exclude mask covers the whole brain"
                 bar.update(len(method_names))
                 continue
             voxels = _sample(prepared.source_healthy, derive_seed(seed, "calibration", case.name))
@@ -165,5 +170,5 @@ def load_calibration(path: Path) -> Calibration:
         raise InputError(
             f"{path}: not there; the run is not calibrated, finish it with --resume"
         ) from error
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a calibration ({error!r})") from error

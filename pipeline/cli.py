@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import warnings
@@ -25,7 +26,10 @@ DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``anomap``; returns 0 done, 1 some cases failed (the others are done), 2 wrong usage."""
     arguments = _parser().parse_args(argv)
-    if not arguments.debug:
+    if arguments.debug:
+        logging.basicConfig()
+        logging.getLogger("pipeline").setLevel(logging.DEBUG)
+    else:
         warnings.filterwarnings("ignore")
         os.environ.setdefault("PYTHONWARNINGS", "ignore")
     try:
@@ -417,10 +421,13 @@ def _add_evaluate(commands: Any, common: argparse.ArgumentParser) -> None:
 def _run_evaluate(arguments: argparse.Namespace) -> int:
     from pipeline.brain_extraction import make_extractor
     from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
-    from pipeline.nifti import write_text
+    from pipeline.nifti import make_folder, write_text
     from pipeline.transforms import load_brain
 
     extractor = make_extractor(arguments.brain_extraction)
+    if not arguments.out.is_dir():
+        raise InputError(f"{arguments.out}: no such folder; it should hold <case>/anomaly.nii.gz")
+    make_folder(arguments.out)
     cases = _find(arguments, [arguments.labels], arguments.modality)
     threshold: Any = None
     if arguments.threshold is not None:

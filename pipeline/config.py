@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -15,9 +16,9 @@ from pipeline.errors import InputError
 from pipeline.network import NETWORKS, slice_multiple
 from pipeline.noise import NOISES
 from pipeline.scheduler import PREDICTIONS, SCHEDULES
+from pipeline.scoring import RESIDUALS
 from pipeline.transforms import Grid
 
-RESIDUALS = ("absolute", "squared", "positive", "negative")
 RECONSTRUCTIONS = ("one_shot", "chain")
 
 
@@ -52,6 +53,7 @@ class TrainingConfig:
         rotate_degrees, translate_mm, scale: bounds of the random affine, either way.
         flip: mirror left and right half of the time.
         bfloat16: autocast on CUDA.
+        workers: processes that load and augment slices; 0 is none. It changes no result.
     """
 
     epochs: int = 30
@@ -66,6 +68,7 @@ class TrainingConfig:
     scale: float = 0.08
     flip: bool = True
     bfloat16: bool = False
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,33 @@ class DetectionConfig:
     edge_mm: float = 4.0
     min_component_ml: float = 0.5
     false_positive_rate: float = 0.01
+
+
+_TINY, _MANY = 1e-9, 1e9
+BOUNDS: dict[str, tuple[float, float]] = {
+    # Lowest and highest value of every number that has bounds.
+    "grid.size": (8, 4096),
+    "grid.spacing_mm": (0.05, 50),
+    "grid.slice_spacing_mm": (0.05, 50),
+    "training.epochs": (1, _MANY),
+    "training.slices_per_epoch": (1, _MANY),
+    "training.batch_size": (1, _MANY),
+    "training.learning_rate": (_TINY, 1),
+    "training.warmup_steps": (0, _MANY),
+    "training.ema_decay": (0, 1 - _TINY),
+    "training.rotate_degrees": (0, 180),
+    "training.translate_mm": (0, 1000),
+    "training.scale": (0, 0.9),
+    "training.workers": (0, 1024),
+    "detection.draws": (1, _MANY),
+    "detection.chain_stride": (1, _MANY),
+    "detection.median_mm": (0, 1000),
+    "detection.edge_mm": (0, 1000),
+    "detection.min_component_ml": (0, _MANY),
+    "detection.false_positive_rate": (_TINY, 1 - _TINY),
+    "validation_fraction": (_TINY, 1 - _TINY),
+    "hold_out": (0, _MANY),
+}
 
 
 @dataclass(frozen=True)
@@ -126,24 +156,42 @@ class RunConfig:
         _check_choice("diffusion.prediction_type", self.diffusion.prediction_type, PREDICTIONS)
         _check_choice("detection.residual", self.detection.residual, RESIDUALS)
         _check_choice("detection.reconstruction", self.detection.reconstruction, RECONSTRUCTIONS)
+        for dotted, (low, high) in BOUNDS.items():
+            value = _get(self, dotted)
+            # A comparison with NaN is false, so NaN is refused too.
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{dotted} lies in {low:g} to {high:g}; got {value!r}")
+        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise InputError(f"modalities are one or more, each once; got {self.modalities}")
         steps = self.diffusion.num_train_timesteps
-        if any(not 0 <= t < steps for t in self.detection.timesteps) or self.detection.draws < 1:
-            raise InputError(
-                f"detection.timesteps lie in 0..{steps - 1} and draws >= 1; got "
-                f"{self.detection.timesteps}, {self.detection.draws}"
-            )
-        first, last = self.training.timestep_range
-        if not 0 <= first < last <= steps:
-            raise InputError(f"training.timestep_range lies in 0..{steps}; got {(first, last)}")
-        if self.training.epochs < 1 or self.training.batch_size < 1:
-            raise InputError("training.epochs and training.batch_size are at least 1")
-        if not 0 < self.validation_fraction < 1 or self.hold_out < 0:
-            raise InputError("validation_fraction lies in (0, 1), hold_out is at least 0")
+        timesteps = self.detection.timesteps
+        if not timesteps or any(not 0 <= t < steps for t in timesteps):
+            raise InputError(f"detection.timesteps lie in 0..{steps - 1}; got {timesteps}")
+        drawn = self.training.timestep_range
+        if len(drawn) != 2 or not 0 <= drawn[0] < drawn[1] <= steps:
+            raise InputError(f"training.timestep_range is [first, last) in 0..{steps}; got {drawn}")
+        _check_noise(self.diffusion)
         multiple = slice_multiple(self.network)
         if self.grid.size % multiple:
             raise InputError(
                 f"grid.size is a multiple of {multiple} for the network {self.network!r}; "
                 f"got {self.grid.size}"
+            )
+
+
+def _get(config: object, dotted: str) -> Any:
+    for name in dotted.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _check_noise(diffusion: DiffusionConfig) -> None:
+    known = {f.name for f in dataclasses.fields(typing.cast(Any, NOISES[diffusion.noise]))}
+    for name, value in diffusion.noise_parameters.items():
+        if name not in known or isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(
+                f"diffusion.noise_parameters: {diffusion.noise} takes numbers for "
+                f"{', '.join(sorted(known)) or 'nothing'}; got {name}: {value!r}"
             )
 
 
@@ -251,7 +299,7 @@ def _build(kind: type, tree: Any, where: str) -> Any:
     if not isinstance(tree, dict):
         raise InputError(f"{where}: expected a table of settings, got {tree!r}")
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(tree) - set(hints))
+    unknown = sorted(str(name) for name in set(tree) - set(hints))
     if unknown:
         raise InputError(f"{where}: unknown setting {unknown[0]!r}; known: {', '.join(hints)}")
     values = {
@@ -272,6 +320,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
     if origin is dict and isinstance(value, dict):
         return dict(value)
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 reads 5e-4 as text.
+        with contextlib.suppress(ValueError):
+            return float(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint in (int, str, bool) and type(value) is hint:

@@ -22,6 +22,7 @@ MODALITY = "flair"
 EPOCHS = 14
 N_TRAINING, N_TEST_HEALTHY, N_TEST_TUMOUR = 20, 4, 6
 SPACING_MM = 2.0
+SLICES_PER_EPOCH = 1024
 
 
 def demo(
@@ -60,7 +61,12 @@ def demo(
         progress=progress,
     )
     config = override(
-        preset_config("tiny", (MODALITY,)), {"training.epochs": epochs or EPOCHS, "seed": seed}
+        preset_config("tiny", (MODALITY,)),
+        {
+            "training.epochs": epochs or EPOCHS,
+            "training.slices_per_epoch": SLICES_PER_EPOCH,
+            "seed": seed,
+        },
     )
     healthy, _ = healthy_for_training(find_cases(training_dir, modalities=[MODALITY]))
     train(healthy, config, run_dir, resume=True, device=device, progress=progress)

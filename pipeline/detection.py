@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -22,11 +23,12 @@ from pipeline.errors import InputError
 from pipeline.methods import METHODS, Method
 from pipeline.metrics import top_mean
 from pipeline.model import Model
-from pipeline.nifti import voxel_volume_ml, write_text, write_volume
+from pipeline.nifti import make_folder, voxel_volume_ml, write_text, write_volume
 from pipeline.scoring import threshold_map
 from pipeline.transforms import CaseTransforms, Prepared
 
 RESULT = "result.json"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,13 @@ def detect_cases(
 
     Returns:
         Case name -> reason for those that failed.
+
+    Raises:
+        InputError: an output folder cannot be written to.
     """
     failed: dict[str, str] = {}
+    for folder in out_dirs.values():
+        make_folder(folder)
     total = len(cases) * len(detectors)
     with tqdm(total=total, desc=description, unit="map", disable=not progress) as bar:
         for case in cases:
@@ -142,9 +149,10 @@ def detect_cases(
                 for name in todo:
                     detect_case(prepared, detectors[name], out_dirs[name] / case.name)
                     bar.update()
-            except InputError as error:
-                failed[case.name] = str(error)
-                bar.write(f"failed: {error}")
+            except Exception as error:  # whatever it is, it does not stop the other cases
+                logger.debug("case %s", case.name, exc_info=True)
+                kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+                failed[case.name] = f"{kind}{error}"
     return failed
 
 

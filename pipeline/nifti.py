@@ -94,7 +94,7 @@ def read_volume_or_zeros(path: Path, channel: int | None = None) -> Volume:
 
 
 def read_labels(path: Path, channel: int | None = None) -> Volume:
-    """Read a label map as int16 voxels (all-zero maps are fine); errors as `read_volume`.
+    """Read a label map as int32 voxels (all-zero maps are fine); errors as `read_volume`.
 
     Raises:
         InputError: also where a voxel is not a whole number.
@@ -102,7 +102,7 @@ def read_labels(path: Path, channel: int | None = None) -> Volume:
     data, affine = _read(path, channel)
     if not np.isfinite(data).all() or not np.array_equal(data, np.rint(data)):
         raise InputError(f"{path}: a label map holds whole numbers; this one does not")
-    return Volume(np.rint(data).astype(np.int16), affine, path)
+    return Volume(np.rint(data).astype(np.int32), affine, path)
 
 
 def _read(path: Path, channel: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -167,6 +167,16 @@ def write_volume(path: Path, data: np.ndarray, affine: np.ndarray) -> None:
     image.set_data_dtype(array.dtype)
     image.header.set_xyzt_units("mm")
     write_atomically(path, lambda temporary: nib.save(image, temporary))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results, and see that it can be written to, before any long work.
+
+    Raises:
+        InputError: it cannot be made or written to.
+    """
+    write_atomically(path / ".writable", lambda temporary: None)
+    (path / ".writable").unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -49,6 +49,27 @@ class SimplexDDPMScheduler(Scheduler):
         self.clip_sample = clip_sample
         self.noise = noise if noise is not None else Simplex()
 
+    def set_timesteps(
+        self, num_inference_steps: int, device: str | torch.device | None = None
+    ) -> None:
+        """Let MONAI's samplers use so many evaluations: `step` then goes to the next timestep.
+
+        Raises:
+            ValueError: more steps than timesteps, or none.
+        """
+        if not 1 <= num_inference_steps <= self.num_train_timesteps:
+            raise ValueError(
+                f"num_inference_steps lies in 1..{self.num_train_timesteps}; got "
+                f"{num_inference_steps}"
+            )
+        self.num_inference_steps = num_inference_steps
+        spread = torch.linspace(self.num_train_timesteps - 1, 0, num_inference_steps)
+        self.timesteps = spread.round().long().unique().flip(0).to(device)
+
+    def _next_timestep(self, timestep: int) -> int:
+        lower = self.timesteps[self.timesteps < timestep]
+        return int(lower.max()) if len(lower) else -1
+
     def alpha_bar(self, timesteps: Tensor | int, like: Tensor) -> Tensor:
         """alpha_bar at ``timesteps`` (1 at t = -1), ``(B or 1, 1, 1, 1)`` float32."""
         t = torch.as_tensor(timesteps, device=like.device).reshape(-1)
@@ -108,7 +129,8 @@ class SimplexDDPMScheduler(Scheduler):
             model_output: the network's answer at ``sample``, ``(B, C, H, W)``.
             timestep: t, in 0..T-1.
             sample: x_t, same shape.
-            previous_timestep: t_prev < t; -1 is the clean image. ``timestep - 1`` by default.
+            previous_timestep: t_prev < t; -1 is the clean image. By default the next lower one of
+                `timesteps`: t - 1 unless `set_timesteps` thinned them.
             noise: the unit-variance field to add; drawn from `self.noise` where None.
             generator: for that draw.
 
@@ -118,8 +140,8 @@ class SimplexDDPMScheduler(Scheduler):
         Raises:
             ValueError: the timesteps are not in order.
         """
-        t, t_prev = int(timestep), int(timestep) - 1
-        t_prev = t_prev if previous_timestep is None else int(previous_timestep)
+        t = int(timestep)
+        t_prev = self._next_timestep(t) if previous_timestep is None else int(previous_timestep)
         if not -1 <= t_prev < t < self.num_train_timesteps:
             raise ValueError(f"a step goes down, within 0..T-1; got t={t}, t_prev={t_prev}")
         x_0 = self.predict_x_0(model_output, t, sample)

@@ -205,7 +205,10 @@ class _Training:
         )
         self.sampler = EpochSampler(len(self.dataset), training.slices_per_epoch, config.seed)
         self.loader: DataLoader = DataLoader(
-            self.dataset, training.batch_size, sampler=self.sampler, drop_last=False
+            self.dataset,
+            training.batch_size,
+            sampler=self.sampler,
+            num_workers=training.workers,
         )
         self.validation = _spread(SliceDataset(stacks["validation"]), VALIDATION_SLICES)
         torch.manual_seed(derive_seed(config.seed, "weights"))

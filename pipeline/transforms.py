@@ -32,6 +32,9 @@ BACKGROUND = -1.0
 BRAIN_ML = (200.0, 2300.0)
 """Plausible brain volumes; a mask beyond holds a skull, or a piece of a brain."""
 
+JPEG_BLACK = 10
+"""Grey values up to this are background in a JPEG."""
+
 BrainExtractor = Callable[[Volume], np.ndarray]
 """Raw head to brain mask ``(X, Y, Z)`` bool, for images that are not skull-stripped."""
 
@@ -226,13 +229,12 @@ class ToGridd(MapTransform, InvertibleTransform):
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
-        back = SpatialResample(mode="bilinear", padding_mode="border", dtype=np.float32)
         for key in (key for key in self.keys if key in d):
             record = self.resample.pop_transform(d[key])
             source_affine = record[TraceKeys.EXTRA_INFO]["src_affine"]
             size = record[TraceKeys.ORIG_SIZE]
-            with back.trace_transform(False):
-                d[key] = back(d[key], dst_affine=source_affine, spatial_size=size)
+            with self.resample.trace_transform(False):
+                d[key] = self.resample(d[key], dst_affine=source_affine, spatial_size=size)
         return d
 
 
@@ -324,7 +326,7 @@ def read_modalities(case: Case, modalities: Sequence[str]) -> list[Volume]:
 
 
 def read_label(case: Case, like: Volume | None = None) -> Volume:
-    """The lesion label of a case as int16.
+    """The lesion label of a case as int32.
 
     Raises:
         InputError: there is none, or it is on another grid than ``like``.
@@ -366,12 +368,12 @@ def find_brain(
     else:
         brain, origin = nonzero_brain(volumes), str(first.path)
         if is_picture(first.path):
-            return brain
+            return _without_holes(brain)
         if extract_brain is not None and _ml(brain, first) > BRAIN_ML[1]:
             brain, origin = extract_brain(first), f"{first.path} (brain extraction)"
     if not brain.any():
         raise InputError(f"{origin}: the brain mask is empty on the grid of {first.path}")
-    brain = ndimage.binary_fill_holes(brain)
+    brain = _without_holes(brain)
     volume_ml = _ml(brain, first)
     if volume_ml > BRAIN_ML[1]:
         raise InputError(
@@ -386,11 +388,19 @@ def find_brain(
     return brain
 
 
+def _without_holes(brain: np.ndarray) -> np.ndarray:
+    """Holes filled: in 3-D, or in 2-D where there is a single slice."""
+    filled = ndimage.binary_fill_holes(brain.squeeze())
+    return np.asarray(filled).reshape(brain.shape)
+
+
 def nonzero_brain(volumes: Sequence[Volume]) -> np.ndarray:
     """The largest connected part that is not exactly zero in any of the images."""
     brain = np.zeros(volumes[0].data.shape, bool)
     for volume in volumes:
-        brain |= volume.data != 0
+        # A JPEG's background is not exactly black.
+        level = JPEG_BLACK if volume.path.suffix.lower() in (".jpg", ".jpeg") else 0
+        brain |= np.abs(volume.data) > level
     parts, n_parts = ndimage.label(brain)
     if n_parts > 1:
         sizes = np.bincount(parts.reshape(-1))[1:]

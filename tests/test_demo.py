@@ -18,6 +18,7 @@ def test_the_demo_ends_with_a_table_and_pictures(
     for name, value in {"N_TRAINING": 4, "N_TEST_HEALTHY": 1, "N_TEST_TUMOUR": 1}.items():
         monkeypatch.setattr(demo, name, value)
     monkeypatch.setattr(demo, "SPACING_MM", 4.0)
+    monkeypatch.setattr(demo, "SLICES_PER_EPOCH", 64)
     words = ["demo", "-o", str(tmp_path), "--epochs", "1", "--quiet", "--device", "cpu"]
     assert main(words) == 0
     printed = capsys.readouterr().out

@@ -54,5 +54,5 @@ def test_the_tiny_preset_has_the_size_it_claims() -> None:
 
 
 def test_an_unknown_preset_lists_those_there_are() -> None:
-    with pytest.raises(ValueError, match="giant.*tiny, small, base, paper"):
+    with pytest.raises(ValueError, match=r"giant.*tiny, small, base, paper"):
         build_network("giant")

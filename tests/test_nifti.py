@@ -68,7 +68,7 @@ def test_a_mask_is_written_as_zeros_and_ones(tmp_path: Path) -> None:
     write_volume(tmp_path / "mask.nii.gz", mask, AFFINE)
     labels = read_labels(tmp_path / "mask.nii.gz")
     assert np.array_equal(labels.data, mask)
-    assert labels.data.dtype == np.int16
+    assert labels.data.dtype == np.int32
 
 
 def test_scale_factors_are_applied(tmp_path: Path) -> None:
@@ -224,10 +224,7 @@ def test_labels_are_whole_numbers(tmp_path: Path) -> None:
 def test_large_labels_do_not_wrap_to_negative_ones(tmp_path: Path) -> None:
     """A parcellation may number its regions beyond 32767; > 0 is still brain."""
     path = save(tmp_path / "parcellation.nii", (ramp(3, 3, 3) + 40_000).astype(np.int32))
-    try:
-        assert (read_labels(path).data > 0).all()
-    except InputError as error:
-        assert str(path) in str(error)
+    assert (read_labels(path).data > 0).all()
 
 
 # Writing ------------------------------------------------------------------------------------------

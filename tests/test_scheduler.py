@@ -290,6 +290,23 @@ def test_monai_s_inferer_samples_with_our_scheduler() -> None:
     assert torch.equal(sample, x_0)
 
 
+def test_monai_s_inferer_samples_with_fewer_steps() -> None:
+    """At each thinned step the marginal variance is kept, which t - 1 would not do."""
+    ours = SimplexDDPMScheduler(1000, "cosine", "sample", noise=Gaussian())
+    ours.set_timesteps(7)
+    assert len(ours.timesteps) == 7
+    assert ours.timesteps[[0, -1]].tolist() == [999, 0]
+    x_0 = torch.zeros(2, 1, 64, 64)
+    torch.manual_seed(0)
+    x_t, _ = ours.step(x_0, 999, white(2, 1, 64, 64))
+    expected = 1 - ours.alphas_cumprod[int(ours.timesteps[1])]
+    assert x_t.var().item() == pytest.approx(float(expected), rel=0.05)
+    sample = DiffusionInferer(ours).sample(white(2, 1, 64, 64), Oracle(ours, x_0), verbose=False)
+    assert torch.equal(sample, x_0)
+    with pytest.raises(ValueError, match="num_inference_steps"):
+        ours.set_timesteps(0)
+
+
 @pytest.mark.parametrize("wrong", [{"schedule": "sigmoid"}, {"prediction_type": "score"}])
 def test_an_unknown_choice_is_refused_with_the_known_ones(wrong: dict[str, str]) -> None:
     known = SCHEDULES if "schedule" in wrong else PREDICTIONS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import opensimplex
@@ -103,7 +104,7 @@ def radial_power(fields: np.ndarray) -> np.ndarray:
     frequency = np.fft.fftfreq(SIZE) * SIZE
     radius = np.hypot(frequency[:, None], frequency)
     edges = (1, 2, 4, 8, 16, 32)
-    bands = [(radius >= low) & (radius < high) for low, high in zip(edges, edges[1:], strict=False)]
+    bands = [(radius >= low) & (radius < high) for low, high in pairwise(edges)]
     spectrum = power(fields)
     return np.log(np.stack([spectrum[:, band].mean(1) for band in bands], axis=1))
 

@@ -203,3 +203,13 @@ def test_batches_are_reproducible_and_use_our_noise() -> None:
         return target, infer["timesteps"]
 
     assert all(torch.equal(a, b) for a, b in zip(prepared(), prepared(), strict=True))
+
+
+@pytest.mark.slow
+def test_loading_in_workers_changes_nothing(
+    controls: list[Case], config: RunConfig, tmp_path: Path
+) -> None:
+    for name, workers in (("alone", 0), ("helped", 2)):
+        with_workers = override(config, {"training.workers": workers})
+        training.train(controls, with_workers, tmp_path / name, progress=False)
+    assert _rows(tmp_path / "alone") == _rows(tmp_path / "helped")
