@@ -9,6 +9,7 @@ What is finished in WORK is not done again. See data/README.md for the sources.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import shlex
 import subprocess
@@ -157,11 +158,11 @@ def _t1(script: Script, arguments: argparse.Namespace, work: Path) -> list[str]:
         f"## T1: trained on IXI, tested on {HOLD_OUT} others, healthy and with a tumour put in\n",
         script.block(),
         _table(inserted),
+        _by_contrast(inserted, cohort),
         _details(inserted, "anomap"),
         _calibration(runs["simplex"]),
     ]
-    options = ["--modality", "t1", *models, "--methods", "all", "-o", real]
-    script.run("benchmark", arguments.tumour_t1, *options)
+    script.run("benchmark", arguments.tumour_t1, "--modality", "t1", *models, "-o", real)
     return [*parts, "## T1: one real glioma\n", script.block(), _table(real)]
 
 
@@ -187,6 +188,36 @@ def _details(out: Path, method: str) -> str:
         f"{_number(_mean(entry['healthy_fp_rate']), 4)}.\n"
     )
     return "\n".join(lines)
+
+
+def _by_contrast(out: Path, cohort: Path) -> str:
+    """Means over the inserted tumours of one kind, for every method."""
+    facts = json.loads((cohort / "cohort.json").read_text(encoding="utf-8"))["cases"]
+    kinds = {
+        name: next(iter(fact["tumour"]["contrast"].values()))
+        for name, fact in facts.items()
+        if "tumour" in fact
+    }
+    with (out / "cases.csv").open(encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["case"] in kinds]
+    shown = sorted(set(kinds.values()))
+    counts = {kind: sum(value == kind for value in kinds.values()) for kind in shown}
+    lines = [
+        "AUROC / AUPRC by how the tumour looks against its surroundings (bright, dark, or seen by "
+        "texture and mass effect only):\n",
+        "| method | " + " | ".join(f"{kind} ({counts[kind]})" for kind in shown) + " |",
+        "|---|" + "---:|" * len(shown),
+    ]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        cells = []
+        for kind in shown:
+            of_kind = [r for r in rows if r["method"] == method and kinds[r["case"]] == kind]
+            means = [
+                sum(float(r[key]) for r in of_kind) / len(of_kind) for key in ("auroc", "auprc")
+            ]
+            cells.append(" / ".join(f"{mean:.3f}" for mean in means))
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _calibration(run: Path) -> str:
