@@ -12,10 +12,11 @@ from pipeline.config import RunConfig
 from pipeline.detection import Detector, detect_cases, make_detector
 from pipeline.errors import InputError
 from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
+from pipeline.loading import BrainExtractor
 from pipeline.methods import METHODS, model_for, runnable
 from pipeline.model import Model
 from pipeline.nifti import write_text
-from pipeline.transforms import BrainExtractor, CaseTransforms
+from pipeline.transforms import CaseTransforms
 
 
 def models_by_noise(models: Sequence[Model]) -> dict[str, Model]:

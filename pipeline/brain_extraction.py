@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.loading import BrainExtractor
 from pipeline.nifti import Volume
-from pipeline.transforms import BrainExtractor
 
 
 def deepbet() -> BrainExtractor:

@@ -230,7 +230,7 @@ def _run_phantom(arguments: argparse.Namespace) -> int:
         print(f"cohort in {arguments.out}")
         return DONE
     from pipeline.brain_extraction import make_extractor
-    from pipeline.transforms import load_brain
+    from pipeline.loading import load_brain
 
     extractor = make_extractor(arguments.brain_extraction)
     write_inserted_cohort(
@@ -421,8 +421,8 @@ def _add_evaluate(commands: Any, common: argparse.ArgumentParser) -> None:
 def _run_evaluate(arguments: argparse.Namespace) -> int:
     from pipeline.brain_extraction import make_extractor
     from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
+    from pipeline.loading import load_brain
     from pipeline.nifti import make_folder, write_text
-    from pipeline.transforms import load_brain
 
     extractor = make_extractor(arguments.brain_extraction)
     if not arguments.out.is_dir():

@@ -29,12 +29,13 @@ from pipeline.cases import Case, split_cases, write_datalist
 from pipeline.config import RunConfig, TrainingConfig, dump_config, load_config
 from pipeline.dataset import EpochSampler, SliceDataset, build_stacks
 from pipeline.errors import InputError
+from pipeline.loading import BrainExtractor
 from pipeline.model import default_device, make_scheduler
 from pipeline.network import build_network
 from pipeline.nifti import write_atomically, write_text
 from pipeline.noise import derive_seed
 from pipeline.scheduler import SimplexDDPMScheduler
-from pipeline.transforms import BACKGROUND, BrainExtractor, CaseTransforms
+from pipeline.transforms import BACKGROUND, CaseTransforms
 
 LOSS_COLUMNS = ("epoch", "step", "train_loss", "val_loss", "learning_rate", "seconds")
 PICTURE_TIMESTEPS = (100, 300, 500)

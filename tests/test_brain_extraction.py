@@ -14,8 +14,8 @@ import pytest
 from pipeline.brain_extraction import make_extractor
 from pipeline.cases import find_cases
 from pipeline.errors import InputError
+from pipeline.loading import find_brain, read_modalities
 from pipeline.nifti import Volume
-from pipeline.transforms import find_brain, read_modalities
 
 
 def test_without_an_extractor_nothing_is_made() -> None:

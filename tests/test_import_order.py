@@ -14,7 +14,7 @@ ORDER = (
     *("simplex", "noise", "scheduler", "network"),
     *("layouts", "cases"),
     *("fields", "tissue", "brain", "tumour", "phantom"),
-    *("transforms", "brain_extraction"),
+    *("loading", "brain_extraction", "transforms"),
     *("scoring", "config", "model", "dataset", "training"),
     *("reconstruction", "methods", "calibration", "metrics", "detection"),
     *("evaluation", "benchmark", "figures", "report", "bundle", "demo", "cli", "__main__"),

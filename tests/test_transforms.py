@@ -17,18 +17,15 @@ from torch import Tensor
 
 from pipeline.cases import Case, ImageFile
 from pipeline.errors import InputError
+from pipeline.loading import find_brain, load_brain, read_label, same_grid
 from pipeline.nifti import Volume
 from pipeline.transforms import (
     BACKGROUND,
     CaseTransforms,
     Grid,
     Prepared,
-    find_brain,
     grid_affine,
-    load_brain,
-    read_label,
     robust_window,
-    same_grid,
 )
 
 MakeBrain = Callable[..., SmallBrain]
