@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pipeline.config import RunConfig
 from pipeline.detection import Detector, detect_cases, make_detector
 from pipeline.errors import InputError
 from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
-from pipeline.loading import BrainExtractor
+from pipeline.loading import BrainExtractor, check_same_grid
 from pipeline.methods import METHODS, model_for, runnable
 from pipeline.model import Model
 from pipeline.nifti import write_text
@@ -41,8 +42,48 @@ def models_by_noise(models: Sequence[Model]) -> dict[str, Model]:
                 f"{model.path}: modalities or grid differ from {first.path}; a benchmark compares "
                 "methods on one grid"
             )
+        if _split(model) != _split(first):
+            raise InputError(
+                f"{model.path}: its training and validation cases are not those of {first.path}; "
+                "a benchmark compares runs on the same people (same DATA, --seed and --hold-out)"
+            )
         result[noise] = model
     return result
+
+
+def _split(model: Model) -> dict[str, set[str]]:
+    """Image files of a run by what they were used for; empty where nothing is recorded."""
+    if model.path is None or not (model.path / "datalist.json").is_file():
+        return {}
+    tree = json.loads((model.path / "datalist.json").read_text(encoding="utf-8"))
+    return {
+        name: {_resolved(model.path, image) for entry in entries for image in _images(entry)}
+        for name, entries in tree.items()
+        if isinstance(entries, list)
+    }
+
+
+def _images(entry: Mapping[str, Any]) -> list[str]:
+    image = entry["image"]
+    values = image.values() if isinstance(image, dict) else [image]
+    return [str(value["path"] if isinstance(value, dict) else value) for value in values]
+
+
+def _resolved(base: Path, name: str) -> str:
+    return str((base / name).resolve())
+
+
+def seen_before(cases: Sequence[Case], models: Mapping[str, Model]) -> list[str]:
+    """Names of the cases whose images a model was trained or calibrated on."""
+    used: set[str] = set()
+    for model in models.values():
+        split = _split(model)
+        used |= split.get("training", set()) | split.get("validation", set())
+    return [
+        case.name
+        for case in cases
+        if any(str(file.path.resolve()) in used for file in case.images.values())
+    ]
 
 
 def complete_calibration(
@@ -117,6 +158,18 @@ def calibrate_run(
     return calibrate(cases, names, models, transforms, seed=config.seed, progress=progress)[0]
 
 
+def _bad_labels(cases: Sequence[Case], modality: str) -> dict[str, str]:
+    """Case name -> reason where label and image do not fit; found before any network runs."""
+    bad: dict[str, str] = {}
+    for case in cases:
+        try:
+            if case.label is not None and modality in case.images:
+                check_same_grid(case.label, case.images[modality])
+        except InputError as error:
+            bad[case.name] = str(error)
+    return bad
+
+
 def benchmark(
     cases: Sequence[Case],
     names: Sequence[str],
@@ -140,7 +193,11 @@ def benchmark(
         The summary, and case name -> reason for those that failed.
     """
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
-    rate = false_positive_rate or config.detection.false_positive_rate
+    unusable = _bad_labels(cases, config.modalities[0])
+    cases = [case for case in cases if case.name not in unusable]
+    rate = false_positive_rate
+    if rate is None:
+        rate = config.detection.false_positive_rate
     detectors: dict[str, Detector] = {
         name: make_detector(
             name, model_for(name, models), calibration, false_positive_rate=rate, seed=seed
@@ -152,6 +209,7 @@ def benchmark(
         cases, detectors, transforms, folders, description="benchmark", progress=progress
     )
     good = [case for case in cases if case.name not in failed]
+    failed |= unusable
     if not good:
         raise InputError(f"no case could be processed; the first: {next(iter(failed.values()))}")
     scores = {

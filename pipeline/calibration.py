@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.cases import Case
+from pipeline.config import FALSE_POSITIVE_RATES
 from pipeline.errors import InputError
 from pipeline.methods import METHODS, model_for
 from pipeline.model import Model
@@ -19,7 +20,6 @@ from pipeline.nifti import write_text
 from pipeline.noise import derive_seed
 from pipeline.transforms import CaseTransforms
 
-FALSE_POSITIVE_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 VOXELS_PER_CASE = 100_000
 
 
@@ -65,12 +65,17 @@ class Calibration:
     methods: dict[str, MethodCalibration]
     cases: tuple[str, ...]
 
-    def rule(self, rate: float) -> str:
-        """How a threshold was found, for people."""
-        return (
-            f"{100 * rate:.3g}% of healthy brain voxels of {len(self.cases)} held-out subjects "
+    def rule(self, method: str, rate: float) -> str:
+        """How a threshold was found, for people; with what it gave on cases left out."""
+        text = (
+            f"{100 * rate:.3g} % of the healthy brain voxels of {len(self.cases)} held-out cases "
             "exceed it"
         )
+        left_out = self.methods[method].left_out_rates.get(f"{rate:g}")
+        if left_out:
+            low, high = 100 * min(left_out), 100 * max(left_out)
+            text += f" ({low:.2g} % to {high:.2g} % of a case that is left out)"
+        return text
 
 
 def calibrate(

@@ -21,9 +21,10 @@ from pipeline.errors import InputError
 from pipeline.layouts import UNKNOWN_SUFFIX, Found, Part, canonical_modality, read_layout
 from pipeline.nifti import is_picture, read_labels, write_text
 
+_MSD_NAME = re.compile(r"BRATS_\d{3}")
 _MSD_NOTE = (
     "names like BRATS_001 are those of MSD Task01, whose label values mean something else than "
-    "those of BraTS: if these files come from there, say --label-scheme msd"
+    "those of BraTS: they are read as MSD's; --label-scheme says otherwise"
 )
 
 
@@ -238,11 +239,19 @@ def find_cases(
     cases.sort(key=lambda case: case.name)
     if healthy and (n_kept := sum(case.healthy is False for case in cases)):
         notes.append(f"{n_kept} cases stay not healthy: a folder or datalist says so")
-    if any(re.fullmatch(r"BRATS_\d{3}", c.name) and c.label_scheme == "auto" for c in cases):
+    if label_scheme is None and any(c.label and _is_msd(c) for c in cases):
+        cases = [
+            replace(c, label_scheme="msd") if _is_msd(c) and c.label_scheme == "auto" else c
+            for c in cases
+        ]
         notes.append(_MSD_NOTE)
     used = {file.path for case in cases for file in case.files}
     left_out = {file: left_out[file] for file in sorted(left_out) if file not in used}
     return Cohort(root, tuple(cases), left_out, layout, tuple(notes))
+
+
+def _is_msd(case: Case) -> bool:
+    return _MSD_NAME.fullmatch(case.name) is not None
 
 
 def _name_modalities(

@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from pipeline.errors import InputError
+from pipeline.layouts import canonical_modality
 from pipeline.network import NETWORKS, slice_multiple
-from pipeline.noise import NOISES
+from pipeline.noise import NOISES, make_noise
 from pipeline.scheduler import PREDICTIONS, SCHEDULES
 from pipeline.scoring import RESIDUALS
 from pipeline.transforms import Grid
@@ -98,6 +99,9 @@ class DetectionConfig:
     false_positive_rate: float = 0.01
 
 
+FALSE_POSITIVE_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""The rates at which thresholds are tabulated."""
+
 _TINY, _MANY = 1e-9, 1e9
 BOUNDS: dict[str, tuple[float, float]] = {
     # Lowest and highest value of every number that has bounds.
@@ -119,7 +123,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "detection.median_mm": (0, 1000),
     "detection.edge_mm": (0, 1000),
     "detection.min_component_ml": (0, _MANY),
-    "detection.false_positive_rate": (_TINY, 1 - _TINY),
+    "detection.false_positive_rate": (min(FALSE_POSITIVE_RATES), max(FALSE_POSITIVE_RATES)),
     "validation_fraction": (_TINY, 1 - _TINY),
     "hold_out": (0, _MANY),
 }
@@ -193,6 +197,10 @@ def _check_noise(diffusion: DiffusionConfig) -> None:
                 f"diffusion.noise_parameters: {diffusion.noise} takes numbers for "
                 f"{', '.join(sorted(known)) or 'nothing'}; got {name}: {value!r}"
             )
+    try:
+        make_noise(diffusion.noise, **diffusion.noise_parameters)
+    except ValueError as error:
+        raise InputError(f"diffusion.noise_parameters: {error}") from error
 
 
 def _check_choice(name: str, value: str, choices: typing.Iterable[str]) -> None:
@@ -247,8 +255,9 @@ def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
         InputError: no such preset.
     """
     _check_choice("preset", name, PRESETS)
-    config = dataclasses.replace(PRESETS[name], modalities=tuple(modalities))
-    bright = all(m in BRIGHT_LESION_MODALITIES for m in modalities)
+    names = tuple(canonical_modality(m) for m in modalities)
+    config = dataclasses.replace(PRESETS[name], modalities=names)
+    bright = all(m in BRIGHT_LESION_MODALITIES for m in names)
     if config.detection.residual == "absolute" and bright:
         config = override(config, {"detection.residual": "positive"})
     return config

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import monai
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from pipeline import __version__
 from pipeline.calibration import Calibration
-from pipeline.cases import Case
+from pipeline.cases import Case, ImageFile
 from pipeline.errors import InputError
 from pipeline.methods import METHODS, Method
 from pipeline.metrics import top_mean
 from pipeline.model import Model
 from pipeline.nifti import make_folder, voxel_volume_ml, write_text, write_volume
+from pipeline.provenance import software
 from pipeline.scoring import threshold_map
 from pipeline.transforms import CaseTransforms, Prepared
 
@@ -61,22 +59,37 @@ class Detector:
         """The entry of `METHODS`."""
         return METHODS[self.name]
 
-    def provenance(self) -> dict[str, Any]:
-        """All that the result depends on besides the case."""
+    def provenance(self, case: Case, transforms: CaseTransforms) -> dict[str, Any]:
+        """All that a case's result depends on; see `_is_done`."""
+        settings = self.method.settings
+        if settings is None and self.model is not None:
+            settings = asdict(self.model.config.detection)
         record: dict[str, Any] = {
             "anomap": __version__,
             "method": self.name,
+            "settings": settings,
             "seed": self.seed,
+            "inputs": [_file_record(file) for file in case.files],
+            "modalities": list(transforms.load.modalities),
+            "grid": asdict(transforms.grid),
+            "brain_extraction": transforms.load.extract_brain is not None,
             "threshold": asdict(self.threshold),
             "min_component_ml": self.min_component_ml,
         }
         if self.model is not None:
-            record |= {
-                "weights_sha256": self.model.weights_sha256,
-                "modalities": list(self.model.config.modalities),
-                "detection": asdict(self.model.config.detection),
-            }
-        return json.loads(json.dumps(record))
+            record["weights_sha256"] = self.model.weights_sha256
+        return dict(json.loads(json.dumps(record)))
+
+
+def _file_record(file: ImageFile) -> dict[str, Any]:
+    """What tells a file from another one, or from itself before it was changed."""
+    state = file.path.stat() if file.path.exists() else None
+    return {
+        "path": str(file.path.resolve()),
+        "channel": file.channel,
+        "bytes": state.st_size if state else None,
+        "modified_ns": state.st_mtime_ns if state else None,
+    }
 
 
 def make_detector(
@@ -101,7 +114,7 @@ def make_detector(
     threshold = Threshold(None, "not calibrated")
     if name in calibration.methods:
         value = calibration.methods[name].threshold(rate)
-        threshold = Threshold(value, calibration.rule(rate))
+        threshold = Threshold(value, calibration.rule(name, rate))
     min_ml = METHODS[name].min_component_ml
     if min_ml is None:
         assert model is not None
@@ -139,7 +152,8 @@ def detect_cases(
             todo = [
                 name
                 for name, detector in detectors.items()
-                if overwrite or not _is_done(out_dirs[name] / case.name, detector)
+                if overwrite
+                or not _is_done(out_dirs[name] / case.name, detector.provenance(case, transforms))
             ]
             bar.update(len(detectors) - len(todo))
             if not todo:
@@ -147,7 +161,8 @@ def detect_cases(
             try:
                 prepared = transforms(case)
                 for name in todo:
-                    detect_case(prepared, detectors[name], out_dirs[name] / case.name)
+                    record = detectors[name].provenance(case, transforms)
+                    detect_case(prepared, detectors[name], out_dirs[name] / case.name, record)
                     bar.update()
             except Exception as error:  # whatever it is, it does not stop the other cases
                 logger.debug("case %s", case.name, exc_info=True)
@@ -156,21 +171,26 @@ def detect_cases(
     return failed
 
 
-def _is_done(folder: Path, detector: Detector) -> bool:
+def _is_done(folder: Path, provenance: dict[str, Any]) -> bool:
+    """Whether the folder holds a finished result of the same inputs, weights and settings."""
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        files = [folder / name for name in result["files"]]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError):
         return False
-    return bool(result.get("provenance") == detector.provenance())
+    return result.get("provenance") == provenance and all(path.is_file() for path in files)
 
 
-def detect_case(prepared: Prepared, detector: Detector, folder: Path) -> dict[str, Any]:
+def detect_case(
+    prepared: Prepared, detector: Detector, folder: Path, provenance: dict[str, Any]
+) -> dict[str, Any]:
     """Compute one case's map, bring it to the source grid and write everything.
 
     Returns:
         The content of ``result.json``.
     """
     start = time.monotonic()
+    (folder / RESULT).unlink(missing_ok=True)
     result = detector.method.compute(prepared, detector.model, detector.seed)
     anomaly_map = prepared.to_source(result.anomaly_map)
     voxel_ml = voxel_volume_ml(prepared.source_affine)
@@ -195,13 +215,8 @@ def detect_case(prepared: Prepared, detector: Detector, folder: Path) -> dict[st
         "slices": len(prepared.slices),
         "notes": list(prepared.notes),
         "inputs": {m: str(f.path) for m, f in prepared.case.images.items()},
-        "provenance": detector.provenance(),
-        "software": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "monai": monai.__version__,
-            "numpy": np.__version__,
-        },
+        "provenance": provenance,
+        "software": software(),
     }
     write_result(folder, prepared, anomaly_map, mask, pseudo_healthy, record)
     return record
@@ -222,13 +237,16 @@ def write_result(
     ``pseudo_healthy_<modality>.nii.gz``).
     """
     affine = prepared.source_affine
-    write_volume(folder / "anomaly.nii.gz", anomaly_map, affine)
-    write_volume(folder / "brain_mask.nii.gz", prepared.source_brain, affine)
+    volumes = {"anomaly.nii.gz": anomaly_map, "brain_mask.nii.gz": prepared.source_brain}
     if mask is not None:
-        write_volume(folder / "mask.nii.gz", mask, affine)
+        volumes["mask.nii.gz"] = mask
+    else:
+        (folder / "mask.nii.gz").unlink(missing_ok=True)
     if pseudo_healthy is not None:
-        names = list(prepared.case.images)
-        for name, channel in zip(names, pseudo_healthy, strict=False):
-            stem = "pseudo_healthy" if len(pseudo_healthy) == 1 else f"pseudo_healthy_{name}"
-            write_volume(folder / f"{stem}.nii.gz", channel, affine)
-    write_text(folder / RESULT, json.dumps(record, indent=1) + "\n")
+        for name, channel in zip(record["provenance"]["modalities"], pseudo_healthy, strict=True):
+            suffix = "" if len(pseudo_healthy) == 1 else f"_{name}"
+            volumes[f"pseudo_healthy{suffix}.nii.gz"] = channel
+    for name, volume in volumes.items():
+        write_volume(folder / name, volume, affine)
+    complete = record | {"files": list(volumes)}
+    write_text(folder / RESULT, json.dumps(complete, indent=1) + "\n")

@@ -256,8 +256,9 @@ def _check_grid(anomaly_map: Volume, other: Volume) -> None:
             return
         difference = f"one shape, but corners up to {distance_mm:.3g} mm apart"
     raise InputError(
-        f"{anomaly_map.path} and {other.path} lie on different grids ({difference}); resample the "
-        "map onto the label's grid (nilearn.image.resample_to_img) and retry"
+        f"{anomaly_map.path} and {other.path} lie on different grids ({difference}); a map lies on "
+        "its image's grid: bring label and image to one grid, or resample a foreign map "
+        "(nilearn.image.resample_to_img)"
     )
 
 
@@ -283,6 +284,8 @@ def _stored_threshold(folder: Path, result: Mapping[str, Any]) -> Threshold | No
     stored = result.get("threshold")
     if stored is None:
         return None
+    if isinstance(stored, dict) and stored.get("value", math.nan) is None:
+        return None  # the method has no threshold
     if not isinstance(stored, dict) or math.isnan(_number(stored, "value")):
         raise InputError(
             f'{folder / "result.json"}: "threshold" should be {{"value": number, "rule": text}}, '

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,21 +132,6 @@ def training_figure(run_dir: Path) -> Path:
     ax.set(xlabel="epoch", ylabel="mean squared error of the noise", yscale="log")
     ax.legend(frameon=False)
     return save(figure, run_dir / "loss.png")
-
-
-def gallery(images: Mapping[str, np.ndarray], path: Path) -> Path:
-    """Three planes through the middle of volumes ``(X, Y, Z)`` in RAS order, a row each."""
-    figure = Figure(figsize=(7.5, 2.5 * len(images)), layout="constrained", facecolor="white")
-    axes = figure.subplots(len(images), 3, squeeze=False)
-    for row, (name, volume) in zip(axes, images.items(), strict=True):
-        middle = [n // 2 for n in volume.shape]
-        views = (volume[:, :, middle[2]], volume[:, middle[1]], volume[middle[0]])
-        high = float(np.quantile(volume[volume > 0], 0.995))
-        for ax, view in zip(row, views, strict=True):
-            ax.imshow(view.T, cmap="gray", vmin=0, vmax=high, origin="lower")
-            ax.set(xticks=[], yticks=[])
-        row[0].set_ylabel(name, fontsize=8)
-    return save(figure, path)
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
@@ -68,18 +71,44 @@ def read_label(case: Case, like: Volume | None = None) -> Volume:
         raise InputError(f"case {case.name}: no lesion label was found beside its images")
     label = read_labels(case.label.path, case.label.channel)
     if like is not None and not same_grid(label, like):
-        raise InputError(
-            f"{label.path}: the label's grid {label.data.shape} differs from {like.path}'s "
-            f"{like.data.shape} in shape or affine; resample the label (nearest neighbour)"
-        )
+        raise InputError(_other_grid(label, like))
     return label
+
+
+def check_same_grid(label: ImageFile, image: ImageFile) -> None:
+    """See from the headers alone that a label lies on its image's grid.
+
+    Raises:
+        InputError: it does not. Files whose headers cannot be read are left to the reader.
+    """
+    if is_picture(label.path) or is_picture(image.path):
+        return
+    try:
+        a, b = _header_only(label.path), _header_only(image.path)
+    except Exception:  # whatever is wrong with it, reading it will say so
+        return
+    if not same_grid(a, b):
+        raise InputError(_other_grid(a, b))
+
+
+def _header_only(path: Path) -> Volume:
+    """A volume without its voxels: the shape of its array is (X, Y, Z, 0)."""
+    image = typing.cast(nib.Nifti1Image, nib.load(path))
+    return Volume(np.empty((*image.shape[:3], 0)), np.asarray(image.affine), path)
+
+
+def _other_grid(label: Volume, image: Volume) -> str:
+    return (
+        f"{label.path}: the label's grid {label.data.shape[:3]} differs from {image.path}'s "
+        f"{image.data.shape[:3]} in shape or affine; resample the label (nearest neighbour)"
+    )
 
 
 def same_grid(a: Volume, b: Volume, tolerance_mm: float = 0.1) -> bool:
     """Whether two volumes have the same shape, and affines that agree at every corner."""
     if a.data.shape != b.data.shape:
         return False
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in a.data.shape])).reshape(3, -1)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in a.data.shape[:3]])).reshape(3, -1)
     homogeneous = np.vstack([corners, np.ones(corners.shape[1])])
     return bool(np.abs((a.affine - b.affine) @ homogeneous).max() < tolerance_mm)
 

@@ -7,7 +7,8 @@ To add a method: write a function from (prepared case, model, seed) to a map, an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,10 +64,12 @@ class Method:
         by_default: whether a benchmark runs it unasked.
         min_component_ml: smaller parts of its mask are dropped; None takes the model's setting.
         summary: one line for tables.
+        settings: all that it does, for the record; None where that is the model's own recipe.
     """
 
     compute: MapFunction
     summary: str
+    settings: Mapping[str, Any] | None = field(default_factory=dict)
     noise: str | None = None
     by_default: bool = True
     min_component_ml: float | None = 0.0
@@ -128,20 +131,41 @@ def _blur_residual(prepared: Prepared, model: Model | None, seed: int) -> MapRes
 
 
 METHODS: dict[str, Method] = {
-    "anomap": Method(_ours, "the full recipe of the run", noise="simplex", min_component_ml=None),
+    "anomap": Method(
+        _ours,
+        "the full recipe of the run",
+        settings=None,
+        noise="simplex",
+        min_component_ml=None,
+    ),
     "intensity": Method(_bright, "normalised intensity, bright is anomalous"),
     "intensity_dark": Method(_dark, "normalised intensity, dark is anomalous"),
-    "intensity_median": Method(_bright_median, "intensity after a 3-D median filter"),
-    "blur_residual": Method(_blur_residual, "distance to a Gaussian blur of the image"),
+    "intensity_median": Method(
+        _bright_median,
+        "intensity after a 3-D median filter",
+        settings={"median_mm": BASELINE_MEDIAN_MM},
+    ),
+    "blur_residual": Method(
+        _blur_residual,
+        "distance to a Gaussian blur of the image",
+        settings={"sigma_mm": BLUR_SIGMA_MM},
+    ),
     "brain_damage": Method(
-        _fixed_recipe(BRAIN_DAMAGE), "one-shot x_0 at t = 200, squared error", noise="simplex"
+        _fixed_recipe(BRAIN_DAMAGE),
+        "one-shot x_0 at t = 200, squared error",
+        settings=asdict(BRAIN_DAMAGE),
+        noise="simplex",
     ),
     "gaussian_one_shot": Method(
-        _fixed_recipe(BRAIN_DAMAGE), "the same with Gaussian noise (DDPM)", noise="gaussian"
+        _fixed_recipe(BRAIN_DAMAGE),
+        "the same with Gaussian noise (DDPM)",
+        settings=asdict(BRAIN_DAMAGE),
+        noise="gaussian",
     ),
     "anoddpm_chain": Method(
         _fixed_recipe(ANODDPM),
         "partial chain of 251 steps from t = 250 with simplex noise",
+        settings=asdict(ANODDPM),
         noise="simplex",
         by_default=False,
     ),

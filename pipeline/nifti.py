@@ -114,6 +114,10 @@ def _read(path: Path, channel: int | None) -> tuple[np.ndarray, np.ndarray]:
         image = nib.load(path)
         if not isinstance(image, nib.spatialimages.SpatialImage):
             raise InputError(f"{path}: not a NIfTI volume")
+        stored = np.dtype(image.get_data_dtype())
+        if stored.names or stored.kind not in "fiub":
+            kind = "colours" if stored.names else "complex numbers"
+            raise InputError(f"{path}: voxels are {kind}; expected one real number each")
         data = np.asarray(image.dataobj, dtype=np.float32)
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path}: the file is cut short ({error}); copy it again") from error

@@ -75,6 +75,10 @@ class Simplex(Noise):
     octaves: int = 6
     decay: float = 0.8
 
+    def __post_init__(self) -> None:
+        if self.octaves != int(self.octaves) or self.octaves < 1 or not self.base_frequency > 0:
+            raise ValueError(f"simplex needs whole octaves >= 1, base_frequency > 0; got {self}")
+
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
         return random_fields(
             n_fields,
@@ -116,6 +120,10 @@ class Coarse(Noise):
     """
 
     cells: int = 16
+
+    def __post_init__(self) -> None:
+        if self.cells != int(self.cells) or self.cells < 1:
+            raise ValueError(f"coarse needs whole cells >= 1; got {self}")
 
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
         height, width = like.shape[-2:]

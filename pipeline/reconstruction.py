@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -35,7 +33,6 @@ def reconstruct(
     *,
     case: str,
     seed: int,
-    on_batch: Callable[[int], object] | None = None,
 ) -> Tensor:
     """Restore slices from every timestep of a recipe.
 
@@ -45,7 +42,6 @@ def reconstruct(
     Args:
         slices: ``(N, C, H, W)`` in [-1, 1].
         case: name that enters the seed.
-        on_batch: told the number of network evaluations of slices just done.
 
     Returns:
         ``(T, N, C, H, W)`` in [-1, 1] on the CPU: for each timestep the mean over the draws.
@@ -66,6 +62,4 @@ def reconstruct(
 
                 restored = model.scheduler.reconstruct(model.network, part, t, noise_at, path=path)
                 results[i, first : first + len(part)] += restored.cpu() / config.draws
-                if on_batch is not None:
-                    on_batch(len(part) * (1 if path is None else len(path)))
     return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import time
 import typing
@@ -25,15 +26,16 @@ from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from pipeline.cases import Case, split_cases, write_datalist
+from pipeline.cases import Case, find_cases, split_cases, write_datalist
 from pipeline.config import RunConfig, TrainingConfig, dump_config, load_config
 from pipeline.dataset import EpochSampler, SliceDataset, build_stacks
 from pipeline.errors import InputError
 from pipeline.loading import BrainExtractor
 from pipeline.model import default_device, make_scheduler
 from pipeline.network import build_network
-from pipeline.nifti import write_atomically, write_text
+from pipeline.nifti import make_folder, write_atomically, write_text
 from pipeline.noise import derive_seed
+from pipeline.provenance import software
 from pipeline.scheduler import SimplexDDPMScheduler
 from pipeline.transforms import BACKGROUND, CaseTransforms
 
@@ -103,6 +105,11 @@ class Split:
     validation: tuple[Case, ...]
     test: tuple[Case, ...]
 
+    def sections(self) -> dict[str, tuple[Case, ...]]:
+        """The parts that are not empty, by name."""
+        parts = {"training": self.training, "validation": self.validation, "test": self.test}
+        return {name: cases for name, cases in parts.items() if cases}
+
 
 def split_healthy(cases: Sequence[Case], config: RunConfig) -> Split:
     """Subjects to training, validation (loss and calibration) and test (not touched).
@@ -120,7 +127,7 @@ def split_healthy(cases: Sequence[Case], config: RunConfig) -> Split:
         )
     counts = {"training": n_training, "validation": n_validation, "test": config.hold_out}
     parts = split_cases(cases, {k: n for k, n in counts.items() if n}, config.seed)
-    return Split(*(tuple(parts.get(name, ())) for name in counts))
+    return Split(**{name: tuple(parts.get(name, ())) for name in counts})
 
 
 def train(
@@ -149,7 +156,7 @@ def train(
         InputError: the run folder holds another run, or the cases do not suffice.
     """
     split = split_healthy(cases, config)
-    _open_run(run_dir, config, split, resume)
+    _check_run(run_dir, config, split, resume)
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
     stacks: dict[str, list[Path]] = {}
     failed: dict[str, str] = {}
@@ -165,27 +172,36 @@ def train(
         if not paths:
             raise InputError(f"no {name} case could be read: {next(iter(reasons.values()))}")
         stacks[name], failed = paths, failed | reasons
+    if not (run_dir / "config.yaml").is_file():
+        write_datalist(run_dir / "datalist.json", split.sections())
+        write_text(run_dir / "run.json", json.dumps(software(), indent=1) + "\n")
+        write_text(run_dir / "config.yaml", dump_config(config))
     _Training(stacks, config, run_dir, device or default_device(), progress).run()
     return failed
 
 
-def _open_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> None:
-    """Make the run folder, or check that it holds the run to be resumed."""
+def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> None:
+    """See that the folder is free, or holds the run to be resumed, on the same people."""
+    make_folder(run_dir)
     path = run_dir / "config.yaml"
-    if path.is_file():
-        if not resume:
-            raise InputError(
-                f"{run_dir}: a run is already there; give --resume to continue it, or another -o"
-            )
-        if load_config(path) != config:
-            raise InputError(
-                f"{run_dir}: its config.yaml differs from what is asked for now; resume with the "
-                "same settings, or give another -o"
-            )
+    if not path.is_file():
         return
-    sections = {"training": split.training, "validation": split.validation, "test": split.test}
-    write_text(path, dump_config(config))
-    write_datalist(run_dir / "datalist.json", {k: v for k, v in sections.items() if v})
+    if not resume:
+        raise InputError(
+            f"{run_dir}: a run is already there; give --resume to continue it, or another -o"
+        )
+    if load_config(path) != config:
+        raise InputError(
+            f"{run_dir}: its config.yaml differs from what is asked for now; resume with the "
+            "same settings, or give another -o"
+        )
+    for name, cases in split.sections().items():
+        before = find_cases(run_dir / "datalist.json", section=name).cases
+        if {case.name for case in before} != {case.name for case in cases}:
+            raise InputError(
+                f"{run_dir}: its {name} cases were {len(before)} others than the {len(cases)} of "
+                "DATA now; resume with the same data, or give another -o"
+            )
 
 
 class _Training:

@@ -86,11 +86,12 @@ class Prepared:
     def to_source_intensity(self, slices: Tensor) -> np.ndarray:
         """Slices ``(N, C, H, W)`` in [-1, 1] as an image in scanner units, ``(C, X, Y, Z)``.
 
-        Exactly 0 outside the brain.
+        Exactly 0 outside the brain, and outside the model's field of view.
         """
         item: dict[Hashable, Any] = {IMAGE: self._back(slices)}
         volume = self._transforms.intensity.inverse(item)[IMAGE].numpy()
-        return np.where(self.source_brain, volume, 0.0).astype(np.float32)
+        covered = self.source_brain & (self._back(self.brain.float())[0].numpy() > 0)
+        return np.where(covered, volume, 0.0).astype(np.float32)
 
     def _back(self, stack: Tensor) -> MetaTensor:
         """A stack ``(N, C, H, W)`` on the source grid, ``(C, X, Y, Z)``, from brain voxels only.
@@ -111,7 +112,7 @@ class Prepared:
 class LoadCased(MapTransform):
     """Reads a `Case`: image ``(C, X, Y, Z)``, brain mask and exclude mask ``(1, X, Y, Z)``.
 
-    Masks on another grid are brought to the image's through the affines, nearest neighbour.
+    Masks on another grid are brought to the image's through the affines.
 
     Args:
         modalities: channels of the image, in this order.
@@ -256,7 +257,11 @@ class CaseTransforms:
         source_brain = np.asarray(item[BRAIN][0]) > 0.5
         source_healthy = source_brain & ~(np.asarray(item[EXCLUDE][0]) > 0.5)
         affine = _affine_of(item[IMAGE])
-        item = self.spatial(self.intensity(item))
+        try:
+            item = self.intensity(item)
+        except InputError as error:
+            raise InputError(f"case {case.name}: {error}") from error
+        item = self.spatial(item)
         brain = item[BRAIN].as_tensor() > 0.5
         notes = _notes(source_brain, affine, brain, self.grid)
         return Prepared(

@@ -215,7 +215,7 @@ def test_a_run_without_calibration_is_told_what_to_do(tmp_path: Path) -> None:
     ("rate", "said"), [(0.01, "1"), (0.05, "5"), (0.002, "0.2"), (0.0025, "0.25")]
 )
 def test_the_rule_says_rate_and_number_of_subjects(rate: float, said: str) -> None:
-    rule = calibration().rule(rate)
+    rule = calibration().rule("intensity", rate)
     share = rule.split("%")[0]
     assert float(share) == pytest.approx(float(said))
-    assert "2 held-out subjects" in rule
+    assert "2 held-out cases" in rule

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "pipeline"
 
 ORDER = (
-    *("__init__", "errors", "nifti"),
+    *("__init__", "errors", "provenance", "nifti"),
     *("simplex", "noise", "scheduler", "network"),
     *("layouts", "cases"),
     *("fields", "tissue", "brain", "tumour", "phantom"),

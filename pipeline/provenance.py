@@ -1,0 +1,36 @@
+"""What software made a result."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline import __version__
+
+
+def software() -> dict[str, str | None]:
+    """Versions, and the commit where the source is a git checkout ("+" where it was changed)."""
+    record: dict[str, str | None] = {
+        "anomap": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+    }
+    for name in ("torch", "monai", "numpy", "scipy"):
+        try:
+            record[name] = version(name)
+        except PackageNotFoundError:
+            record[name] = None
+    return record
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
