@@ -181,6 +181,7 @@ def benchmark(
     cohort_name: str,
     false_positive_rate: float | None = None,
     extract_brain: BrainExtractor | None = None,
+    overwrite: bool = False,
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -206,7 +207,13 @@ def benchmark(
     }
     folders = {name: out_dir / "maps" / name for name in names}
     failed = detect_cases(
-        cases, detectors, transforms, folders, description="benchmark", progress=progress
+        cases,
+        detectors,
+        transforms,
+        folders,
+        description="benchmark",
+        overwrite=overwrite,
+        progress=progress,
     )
     good = [case for case in cases if case.name not in failed]
     failed |= unusable

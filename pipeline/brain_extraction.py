@@ -23,7 +23,7 @@ def deepbet() -> BrainExtractor:
     except ImportError as error:
         raise InputError(
             "--brain-extraction deepbet needs a further package; install it with "
-            "`pip install 'anomap[brain-extraction]'`"
+            "`pip install -e '.[brain-extraction]'` in the project's folder"
         ) from error
     extraction = BrainExtraction()
 

@@ -13,13 +13,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.layouts import UNKNOWN_SUFFIX, Found, Part, canonical_modality, read_layout
-from pipeline.nifti import is_picture, read_labels, write_text
+from pipeline.layouts import (
+    MODALITIES,
+    UNKNOWN_SUFFIX,
+    Found,
+    Part,
+    canonical_modality,
+    enclosing_dataset,
+    read_layout,
+)
+from pipeline.nifti import is_picture, is_volume, read_labels, write_text
 
 _MSD_NAME = re.compile(r"BRATS_\d{3}")
 _MSD_NOTE = (
@@ -79,6 +87,7 @@ class Cohort:
         left_out: file to the reason why no case uses it.
         layout: the name of the layout recognised, a key of `pipeline.layouts.LAYOUTS`.
         notes: what was assumed, one sentence each.
+        incomplete: case that could not be used, though it has an image, to the reason.
     """
 
     root: Path
@@ -86,6 +95,7 @@ class Cohort:
     left_out: Mapping[Path, str] = field(default_factory=dict)
     layout: str = ""
     notes: tuple[str, ...] = ()
+    incomplete: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -220,15 +230,36 @@ def find_cases(
         _checked_scheme(str(label_scheme), root)
     given = (modalities,) if isinstance(modalities, str) else modalities or ()
     asked = tuple(dict.fromkeys(map(canonical_modality, given)))
-    layout, found = read_layout(root, section)
+    for name in asked:
+        if name not in MODALITIES:
+            raise InputError(f"no modality is called {name!r}; there are {', '.join(MODALITIES)}")
+    said = _Said(asked, healthy, section, label_scheme)
+    return _in_its_dataset(root, said) or _read(root, said)
+
+
+class _Said(NamedTuple):
+    """What a user says about the cases; see `find_cases`."""
+
+    modalities: tuple[str, ...]
+    healthy: bool | None
+    section: str | None
+    label_scheme: str | None
+
+
+def _read(root: Path, said: _Said, *, recursive: bool = True) -> Cohort:
+    asked, healthy, section, label_scheme = said
+    layout, found = read_layout(root, section, recursive=recursive)
     left_out, notes = dict(found.left_out), list(found.notes)
     groups: dict[tuple[Path, str], list[Part]] = defaultdict(list)
     for part in _name_modalities(root, found, asked, left_out, notes):
         groups[part.folder, part.case].append(part)
-    built = {}
+    built, incomplete = {}, {}
     for key, parts in sorted(groups.items()):
-        if (case := _case(parts, asked, left_out)) is not None:
+        case = _case(parts, asked, left_out)
+        if case is not None:
             built[key] = _declare(case, parts, healthy, label_scheme, root)
+        elif image := next((part for part in parts if part.role == "image"), None):
+            incomplete[key[1] or key[0].name] = left_out[image.path]
     if not built:
         raise InputError(_nothing_found(root, left_out, asked))
     names = _unique_names(root, list(built), notes)
@@ -239,7 +270,7 @@ def find_cases(
     cases.sort(key=lambda case: case.name)
     if healthy and (n_kept := sum(case.healthy is False for case in cases)):
         notes.append(f"{n_kept} cases stay not healthy: a folder or datalist says so")
-    if label_scheme is None and any(c.label and _is_msd(c) for c in cases):
+    if label_scheme is None and layout != "msd" and any(c.label and _is_msd(c) for c in cases):
         cases = [
             replace(c, label_scheme="msd") if _is_msd(c) and c.label_scheme == "auto" else c
             for c in cases
@@ -247,7 +278,37 @@ def find_cases(
         notes.append(_MSD_NOTE)
     used = {file.path for case in cases for file in case.files}
     left_out = {file: left_out[file] for file in sorted(left_out) if file not in used}
-    return Cohort(root, tuple(cases), left_out, layout, tuple(notes))
+    return Cohort(root, tuple(cases), left_out, layout, tuple(notes), incomplete)
+
+
+def _in_its_dataset(path: Path, said: _Said) -> Cohort | None:
+    """The cases of one file, or of a folder of a data set, read with what lies around it.
+
+    A single image has its mask and label beside it; a folder of a BIDS or MSD data set has them
+    elsewhere in the data set.
+
+    Returns:
+        None where nothing around ``path`` tells more than it does itself.
+    """
+    root = enclosing_dataset(path)
+    try:
+        if root is not None and root != path:
+            cohort = _read(root, said)
+        elif root is None and path.is_file() and is_volume(path):
+            cohort = _read(path.parent, said, recursive=False)
+        else:
+            return None
+    except InputError:
+        return None
+    inside = tuple(
+        case
+        for case in cohort.cases
+        if any(file.path == path or path in file.path.parents for file in case.images.values())
+    )
+    if not inside:
+        return None
+    left_out = {file: why for file, why in cohort.left_out.items() if path in file.parents}
+    return replace(cohort, root=path, cases=inside, left_out=left_out, incomplete={})
 
 
 def _is_msd(case: Case) -> bool:

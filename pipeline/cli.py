@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 import warnings
@@ -20,17 +21,19 @@ if TYPE_CHECKING:
     from pipeline.config import RunConfig
     from pipeline.model import Model
 
-DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``anomap``; returns 0 done, 1 some cases failed (the others are done), 2 wrong usage."""
+    """Run ``anomap``; returns 0 done, 1 cases failed (the others are done), 2 wrong usage."""
     arguments = _parser().parse_args(argv)
     if arguments.debug:
         logging.basicConfig()
         logging.getLogger("pipeline").setLevel(logging.DEBUG)
     else:
         warnings.filterwarnings("ignore")
+        logging.getLogger("ignite").setLevel(logging.CRITICAL)
+        logging.getLogger("nibabel").setLevel(logging.CRITICAL)
         os.environ.setdefault("PYTHONWARNINGS", "ignore")
     try:
         return int(arguments.run(arguments))
@@ -40,8 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"anomap: {error}", file=sys.stderr)
         return WRONG_USAGE
     except KeyboardInterrupt:
-        print("anomap: stopped; what is finished stays, run again to go on", file=sys.stderr)
-        return WRONG_USAGE
+        print(
+            "anomap: stopped; what is finished stays: repeat the command to go on (train: with "
+            "--resume)",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
     except Exception as error:
         if arguments.debug:
             raise
@@ -50,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "run again with --debug and report the traceback",
             file=sys.stderr,
         )
-        return WRONG_USAGE
+        return SOME_FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -109,7 +116,9 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _modalities(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    from pipeline.layouts import canonical_modality
+
+    return tuple(canonical_modality(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _add_modality(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -139,6 +148,8 @@ def _add_cases(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run_cases(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from pipeline.cases import find_cases, format_cohort
 
     cohort = find_cases(
@@ -148,23 +159,53 @@ def _run_cases(arguments: argparse.Namespace) -> int:
         section=arguments.section,
         label_scheme=arguments.label_scheme,
     )
-    print(format_cohort(cohort))
+    wanted = _less(arguments, {case.name: case for case in cohort.cases}, arguments.data)
+    print(format_cohort(replace(cohort, cases=tuple(wanted))))
     return DONE
 
 
-def _find(arguments: argparse.Namespace, paths: Sequence[Path], modalities: Any) -> list[Case]:
-    """The cases of several paths, with names that differ, less those to leave out."""
+def _less(arguments: argparse.Namespace, found: dict[str, Case], where: Path) -> list[Case]:
+    """The cases without those of ``--leave-out``."""
+    unwanted = {name for name in arguments.leave_out.split(",") if name}
+    if unknown := sorted(unwanted - set(found)):
+        raise InputError(f"--leave-out {unknown[0]}: no case of that name in {where}")
+    return [case for name, case in found.items() if name not in unwanted]
+
+
+def _find(
+    arguments: argparse.Namespace,
+    paths: Sequence[Path],
+    modalities: Any,
+    failed: dict[str, str] | None = None,
+) -> list[Case]:
+    """The cases of several paths, with names that differ, less those to leave out.
+
+    Args:
+        failed: gets the paths without a case, and the cases that lack a modality; None raises on a
+            bad path and only prints the latter.
+    """
     from pipeline.cases import find_cases
 
     found: dict[str, Case] = {}
     for path in paths:
-        cohort = find_cases(
-            path,
-            modalities=modalities,
-            healthy=True if arguments.healthy else None,
-            section=arguments.section,
-            label_scheme=arguments.label_scheme,
-        )
+        try:
+            cohort = find_cases(
+                path,
+                modalities=modalities,
+                healthy=True if arguments.healthy else None,
+                section=arguments.section,
+                label_scheme=arguments.label_scheme,
+            )
+        except InputError as error:
+            if failed is None or len(paths) == 1:
+                raise
+            failed[str(path)] = str(error)
+            continue
+        for name, reason in cohort.incomplete.items():
+            if failed is not None:
+                failed[name] = reason
+            else:
+                print(f"not used: {name}: {reason}", file=sys.stderr)
         for case in cohort.cases:
             if case.name in found:
                 raise InputError(
@@ -174,10 +215,9 @@ def _find(arguments: argparse.Namespace, paths: Sequence[Path], modalities: Any)
             found[case.name] = case
         for note in cohort.notes:
             print(f"note: {note}", file=sys.stderr)
-    unwanted = {name for name in arguments.leave_out.split(",") if name}
-    if unknown := sorted(unwanted - set(found)):
-        raise InputError(f"--leave-out {unknown[0]}: no case of that name in {paths[0]}")
-    return [case for name, case in found.items() if name not in unwanted]
+    if not found and failed:
+        raise InputError(next(iter(failed.values())))
+    return _less(arguments, found, paths[0])
 
 
 # --- phantom -----------------------------------------------------------------------------------
@@ -211,7 +251,12 @@ def _add_phantom(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run_phantom(arguments: argparse.Namespace) -> int:
+    from pipeline.cases import Cohort, healthy_for_training
     from pipeline.phantom import write_cohort, write_inserted_cohort
+
+    for name, count in (("--healthy", arguments.n_healthy), ("--tumour", arguments.n_tumour)):
+        if count is not None and count < 0:
+            raise InputError(f"{name} {count}: expected a number of cases, 0 or more")
 
     options: dict[str, Any] = {
         "seed": arguments.seed,
@@ -233,9 +278,14 @@ def _run_phantom(arguments: argparse.Namespace) -> int:
     from pipeline.loading import load_brain
 
     extractor = make_extractor(arguments.brain_extraction)
+    _check_section(arguments.on, arguments.section)
+    cases = _find(arguments, [arguments.on], arguments.modality)
+    healthy, refused = healthy_for_training(Cohort(arguments.on, tuple(cases)))
+    for name, reason in refused.items():
+        print(f"not used: {name}: {reason}", file=sys.stderr)
     write_inserted_cohort(
         arguments.out,
-        _find(arguments, [arguments.on], arguments.modality),
+        healthy,
         arguments.modality,
         n_healthy=arguments.n_healthy,
         n_tumour=arguments.n_tumour,
@@ -244,6 +294,15 @@ def _run_phantom(arguments: argparse.Namespace) -> int:
     )
     record = json.loads((arguments.out / "cohort.json").read_text(encoding="utf-8"))
     return _finish(record.get("failed", {}), f"cohort in {arguments.out}")
+
+
+def _check_section(path: Path, section: str | None) -> None:
+    """A run's datalist holds people that the model has seen: which are meant must be said."""
+    if path.suffix.lower() == ".json" and section is None:
+        raise InputError(
+            f"{path}: say which part is meant with --section; tumours belong into people that the "
+            "model was neither trained nor calibrated on (a run's --section test, see --hold-out)"
+        )
 
 
 # --- train -------------------------------------------------------------------------------------
@@ -260,7 +319,9 @@ def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, nargs="+", metavar="DATA")
     _add_modality(parser, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="RUN")
-    parser.add_argument("--preset", default="tiny", help="tiny, small, base or paper")
+    parser.add_argument(
+        "--preset", default="tiny", help="tiny (default), small, base or paper; see README"
+    )
     parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
     parser.add_argument("--noise", choices=("simplex", "gaussian", "coarse"))
     parser.add_argument("--epochs", type=int)
@@ -372,7 +433,8 @@ def _run_detect(arguments: argparse.Namespace) -> int:
 
     model = load_model(arguments.model, _device(arguments))
     _check_noise(model)
-    cases = _find(arguments, arguments.data, model.config.modalities)
+    failed: dict[str, str] = {}
+    cases = _find(arguments, arguments.data, model.config.modalities, failed)
     detector = make_detector(
         "anomap",
         model,
@@ -381,7 +443,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     extractor = make_extractor(arguments.brain_extraction)
-    failed = detect_cases(
+    failed |= detect_cases(
         cases,
         {"anomap": detector},
         CaseTransforms(model.config.modalities, model.config.grid, extractor),
@@ -389,7 +451,8 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         progress=not arguments.quiet,
     )
-    return _finish(failed, f"{len(cases) - len(failed)} cases in {arguments.out}", len(cases))
+    n_done = sum(case.name not in failed for case in cases)
+    return _finish(failed, f"{n_done} cases in {arguments.out}")
 
 
 def _check_noise(model: Model) -> None:
@@ -411,7 +474,7 @@ def _add_evaluate(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="holds <case>/anomaly.nii.gz")
     parser.add_argument("--labels", type=Path, required=True, metavar="DATA")
-    parser.add_argument("--method", default="anomap", help="name in the table (default anomap)")
+    parser.add_argument("--method", help="name in the table (default: as the maps say)")
     parser.add_argument("--threshold", type=float, help="instead of that in result.json")
     _add_modality(parser, required=False)
     _add_data_options(parser)
@@ -430,12 +493,15 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     cases = _find(arguments, [arguments.labels], arguments.modality)
     threshold: Any = None
+    method = arguments.method or _method_of(arguments.out)
     if arguments.threshold is not None:
+        if not math.isfinite(arguments.threshold):
+            raise InputError(f"--threshold {arguments.threshold}: expected a finite number")
         threshold = {"value": arguments.threshold, "rule": "given on the command line"}
     scores = evaluate_folder(
         arguments.out,
         cases,
-        method=arguments.method,
+        method=method,
         threshold=threshold,
         brain_mask_of=lambda case: load_brain(case, tuple(case.images)[:1], extractor)[1],
         progress=not arguments.quiet,
@@ -444,11 +510,21 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
     if not scores.cases:
         first = next(iter(scores.failures.values()))
         raise InputError(f"no case of {arguments.labels} could be scored; the first: {first}")
-    summary = write_results(arguments.out, {arguments.method: scores}, str(arguments.labels))
+    summary = write_results(arguments.out, {method: scores}, str(arguments.labels))
     write_text(arguments.out / "table.md", format_table(summary))
     write_text(arguments.out / "table.csv", format_csv(summary))
     print(format_table(summary))
-    return _finish(dict(scores.failures), f"table in {arguments.out / 'table.md'}", len(cases))
+    return _finish(dict(scores.failures), f"table in {arguments.out / 'table.md'}")
+
+
+def _method_of(out: Path) -> str:
+    """The method that a folder of maps is from: as its results say, else the folder's name."""
+    for path in sorted(out.glob("*/result.json")):
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["method"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return out.resolve().name
 
 
 def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -470,17 +546,31 @@ def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
         help="repeat it for runs with other noises, as gaussian_one_shot needs",
     )
     parser.add_argument(
-        "--methods", help="names separated by commas, or all (default: all but the chain)"
+        "--methods",
+        help="names separated by commas, or all (default: all but the chain): anomap, intensity, "
+        "intensity_dark, intensity_median, blur_residual, brain_damage, gaussian_one_shot, "
+        "anoddpm_chain",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
-    parser.add_argument("--calibrate-on", type=Path, metavar="DATA", help="other healthy cases")
+    parser.add_argument(
+        "--calibrate-on",
+        type=Path,
+        metavar="DATA",
+        help="healthy cases for all thresholds, instead of those that the run kept for it",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="do finished cases again")
     parser.add_argument("--false-positive-rate", type=float, help="of the threshold (default 0.01)")
     _add_data_options(parser)
     parser.set_defaults(run=_run_benchmark)
 
 
 def _run_benchmark(arguments: argparse.Namespace) -> int:
-    from pipeline.benchmark import benchmark, complete_calibration, models_by_noise
+    from pipeline.benchmark import (
+        benchmark,
+        complete_calibration,
+        models_by_noise,
+        seen_before,
+    )
     from pipeline.brain_extraction import make_extractor
     from pipeline.cases import find_cases, healthy_for_training
     from pipeline.evaluation import format_table
@@ -498,7 +588,14 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
         raise InputError("no method is left to run")
     config = next(iter(models.values())).config
     _check_modality(config, arguments.modality, arguments.model[0])
-    cases = _find(arguments, arguments.data, arguments.modality)
+    incomplete: dict[str, str] = {}
+    cases = _find(arguments, arguments.data, arguments.modality, incomplete)
+    if seen := seen_before(cases, models):
+        print(
+            f"warning: {len(seen)} of {len(cases)} cases were used to train or calibrate a model "
+            f"({', '.join(seen[:3])}, ...): their numbers say nothing about new people",
+            file=sys.stderr,
+        )
     extractor = make_extractor(arguments.brain_extraction)
     healthy = None
     if arguments.calibrate_on:
@@ -522,21 +619,18 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
         cohort_name=", ".join(str(path) for path in arguments.data),
         false_positive_rate=arguments.false_positive_rate,
         extract_brain=extractor,
+        overwrite=arguments.overwrite,
         **options,
     )
     page = benchmark_figures(arguments.out, [c for c in cases if c.name not in failed])
     print(format_table(summary))
-    return _finish(failed, f"pictures in {page}", len(cases))
+    return _finish(incomplete | failed, f"pictures in {page}")
 
 
 def _check_modality(config: RunConfig, modality: tuple[str, ...], run: Path) -> None:
-    from pipeline.layouts import canonical_modality
-
-    asked = tuple(canonical_modality(m) for m in modality)
-    if asked != config.modalities:
-        raise InputError(
-            f"{run}: trained on {', '.join(config.modalities)}, but {', '.join(asked)} is asked for"
-        )
+    if modality != config.modalities:
+        trained, asked = ", ".join(config.modalities), ", ".join(modality)
+        raise InputError(f"{run}: trained on {trained}, but {asked} is asked for")
 
 
 # --- demo --------------------------------------------------------------------------------------
@@ -569,11 +663,9 @@ def _run_demo(arguments: argparse.Namespace) -> int:
     return _finish({}, f"pictures in {page}")
 
 
-def _finish(failed: dict[str, str], message: str, n_cases: int | None = None) -> int:
+def _finish(failed: dict[str, str], message: str) -> int:
     """Print the failures and where the result lies; the exit status."""
     for name, reason in failed.items():
         print(f"anomap: {name} failed: {reason}", file=sys.stderr)
-    if n_cases is not None and len(failed) >= n_cases:
-        return WRONG_USAGE
     print(message)
     return SOME_FAILED if failed else DONE

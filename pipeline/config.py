@@ -340,6 +340,21 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     raise InputError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
 
 
+def differences(a: RunConfig, b: RunConfig) -> list[str]:
+    """Dotted keys of the settings in which two configurations differ, with both values."""
+    old, new = _flat(to_dict(a)), _flat(to_dict(b))
+    changed = sorted(key for key in old | new if old.get(key) != new.get(key))
+    return [f"{key} ({old.get(key)}, now {new.get(key)})" for key in changed]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {}
+        result |= nested or {prefix + key: value}
+    return result
+
+
 def load_config(path: Path) -> RunConfig:
     """Read ``config.yaml``.
 

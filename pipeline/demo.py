@@ -88,8 +88,10 @@ def demo(
         calibration,
         config,
         out_dir,
-        cohort_name=f"phantoms, {SPACING_MM:g} mm, seed {2 * seed + 1}",
+        cohort_name=f"phantoms, {SPACING_MM:g} mm, {CONTRAST} tumours, seed {2 * seed + 1}",
+        overwrite=True,
         seed=seed,
         progress=progress,
     )
-    return format_table(summary), benchmark_figures(out_dir, cases)
+    title = f"{len(cases)} synthetic brains never seen, {N_TEST_TUMOUR} with a {CONTRAST} tumour:"
+    return f"{title}\n\n{format_table(summary)}", benchmark_figures(out_dir, cases)

@@ -60,7 +60,7 @@ class Detector:
         return METHODS[self.name]
 
     def provenance(self, case: Case, transforms: CaseTransforms) -> dict[str, Any]:
-        """All that a case's result depends on; see `_is_done`."""
+        """All that a case's result depends on; see `is_done`."""
         settings = self.method.settings
         if settings is None and self.model is not None:
             settings = asdict(self.model.config.detection)
@@ -149,20 +149,20 @@ def detect_cases(
     total = len(cases) * len(detectors)
     with tqdm(total=total, desc=description, unit="map", disable=not progress) as bar:
         for case in cases:
-            todo = [
-                name
-                for name, detector in detectors.items()
-                if overwrite
-                or not _is_done(out_dirs[name] / case.name, detector.provenance(case, transforms))
-            ]
-            bar.update(len(detectors) - len(todo))
-            if not todo:
-                continue
             try:
+                records = {n: d.provenance(case, transforms) for n, d in detectors.items()}
+                todo = [
+                    name
+                    for name, record in records.items()
+                    if overwrite or not is_done(out_dirs[name] / case.name, record)
+                ]
+                bar.update(len(detectors) - len(todo))
+                if not todo:
+                    continue
                 prepared = transforms(case)
                 for name in todo:
-                    record = detectors[name].provenance(case, transforms)
-                    detect_case(prepared, detectors[name], out_dirs[name] / case.name, record)
+                    folder = out_dirs[name] / case.name
+                    detect_case(prepared, detectors[name], folder, records[name])
                     bar.update()
             except Exception as error:  # whatever it is, it does not stop the other cases
                 logger.debug("case %s", case.name, exc_info=True)
@@ -171,14 +171,24 @@ def detect_cases(
     return failed
 
 
-def _is_done(folder: Path, provenance: dict[str, Any]) -> bool:
-    """Whether the folder holds a finished result of the same inputs, weights and settings."""
+def is_done(folder: Path, provenance: dict[str, Any]) -> bool:
+    """Whether the folder holds a finished result of the same inputs, weights and settings.
+
+    Raises:
+        InputError: it holds a finished result of others.
+    """
     try:
         result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
         files = [folder / name for name in result["files"]]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+        before = dict(result["provenance"])
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return result.get("provenance") == provenance and all(path.is_file() for path in files)
+    if changed := sorted(key for key in provenance if before.get(key) != provenance[key]):
+        raise InputError(
+            f"{folder}: holds a result with other {', '.join(changed)}; give --overwrite or "
+            "another -o"
+        )
+    return all(path.is_file() for path in files)
 
 
 def detect_case(

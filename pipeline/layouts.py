@@ -142,12 +142,15 @@ def canonical_modality(name: str) -> str:
     return _ALIASES.get(name.lower(), name)
 
 
-def read_layout(root: Path, section: str | None = None) -> tuple[str, Found]:
+def read_layout(
+    root: Path, section: str | None = None, *, recursive: bool = True
+) -> tuple[str, Found]:
     """Recognise the layout of a folder or file, and read it; no voxel is read.
 
     Args:
         root: absolute path of a folder, an image, or a ``.json`` datalist.
         section: the key of a datalist (or ``dataset.json``) to read; None reads all.
+        recursive: whether subfolders are read.
 
     Returns:
         The layout's name, and every image file either as a part or left out with a reason.
@@ -158,7 +161,7 @@ def read_layout(root: Path, section: str | None = None) -> tuple[str, Found]:
     """
     if not root.exists():
         raise InputError(f"{root}: no such file or folder")
-    files, left_out = _image_files(root)
+    files, left_out = _image_files(root, recursive=recursive)
     for layout in LAYOUTS:
         if layout.recognise(root, files):
             if section is not None and layout.name not in ("datalist", "msd"):
@@ -175,8 +178,20 @@ def read_layout(root: Path, section: str | None = None) -> tuple[str, Found]:
     )
 
 
-def _image_files(root: Path) -> tuple[list[Path], dict[Path, str]]:
-    """All NIfTI files and pictures below a folder in sorted order, and what cannot be read."""
+def enclosing_dataset(path: Path) -> Path | None:
+    """The BIDS or MSD data set that a path is or lies in, at most five levels up, or None."""
+    if path.suffix.lower() == ".json":
+        return None
+    for folder in (path, *path.parents)[:6]:
+        if (folder / "dataset_description.json").is_file() or (folder / "dataset.json").is_file():
+            return folder
+        if folder.name.startswith("sub-") and (folder.parent / "derivatives").is_dir():
+            return folder.parent
+    return None
+
+
+def _image_files(root: Path, *, recursive: bool) -> tuple[list[Path], dict[Path, str]]:
+    """All NIfTI files and pictures of a folder in sorted order, and what cannot be read."""
     if root.is_file():
         return [root] if is_volume(root) or is_picture(root) else [], {}
     files: list[Path] = []
@@ -192,6 +207,8 @@ def _image_files(root: Path) -> tuple[list[Path], dict[Path, str]]:
             subfolders.clear()
             continue
         seen.add(real)
+        if not recursive:
+            subfolders.clear()
         subfolders[:] = sorted(s for s in subfolders if not s.startswith((".", "__MACOSX")))
         for path in (Path(folder, name) for name in names if not name.startswith(".")):
             if is_volume(path) or is_picture(path):

@@ -140,8 +140,8 @@ def find_brain(
     if volume_ml > BRAIN_ML[1]:
         raise InputError(
             f"{origin}: {volume_ml:.0f} mL are not background, more than any brain (at most "
-            f"{BRAIN_ML[1]:.0f}); the image is not skull-stripped: give a brain mask beside it, "
-            "or use --brain-extraction deepbet (T1w)"
+            f"{BRAIN_ML[1]:.0f}); the image is not skull-stripped: put a mask beside it, named "
+            "<case>_brain_mask.nii.gz, or (T1w only) use --brain-extraction deepbet"
         )
     if volume_ml < BRAIN_ML[0] and min(brain.shape) > 1:
         raise InputError(

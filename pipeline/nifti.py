@@ -179,6 +179,8 @@ def make_folder(path: Path) -> None:
     Raises:
         InputError: it cannot be made or written to.
     """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: cannot be written to, it is a file; give a folder")
     write_atomically(path / ".writable", lambda temporary: None)
     (path / ".writable").unlink(missing_ok=True)
 

@@ -290,6 +290,7 @@ def write_inserted_cohort(
     """
     arguments = {
         "source": "inserted",
+        "on": sorted(case.name for case in cases),
         "modalities": list(modalities),
         "seed": seed,
         "contrast": contrast,

@@ -27,7 +27,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from pipeline.cases import Case, find_cases, split_cases, write_datalist
-from pipeline.config import RunConfig, TrainingConfig, dump_config, load_config
+from pipeline.config import RunConfig, TrainingConfig, differences, dump_config, load_config
 from pipeline.dataset import EpochSampler, SliceDataset, build_stacks
 from pipeline.errors import InputError
 from pipeline.loading import BrainExtractor
@@ -190,10 +190,10 @@ def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> 
         raise InputError(
             f"{run_dir}: a run is already there; give --resume to continue it, or another -o"
         )
-    if load_config(path) != config:
+    if changed := differences(load_config(path), config):
         raise InputError(
-            f"{run_dir}: its config.yaml differs from what is asked for now; resume with the "
-            "same settings, or give another -o"
+            f"{run_dir}: its config.yaml differs from what is asked for now in "
+            f"{', '.join(changed)}; resume with the same settings, or give another -o"
         )
     for name, cases in split.sections().items():
         before = find_cases(run_dir / "datalist.json", section=name).cases

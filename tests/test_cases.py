@@ -339,7 +339,9 @@ def test_a_single_case_folder_and_bare_file_names_are_named_by_the_folder(tmp_pa
 def test_a_single_file_is_one_case(tmp_path: Path) -> None:
     touch(tmp_path, "x_t1.nii.gz", "x_seg.nii.gz", "scan7.nii.gz")
     (case,) = find_cases(tmp_path / "x_t1.nii.gz").cases
-    assert (case.name, list(case.images), case.label) == ("x", ["t1"], None)
+    assert (case.name, list(case.images)) == ("x", ["t1"])
+    assert case.label is not None  # what lies beside it belongs to it
+    assert case.label.path.name == "x_seg.nii.gz"
     (case,) = find_cases(tmp_path / "scan7.nii.gz", modalities=["flair"]).cases
     assert (case.name, list(case.images)) == ("scan7", ["flair"])
     with pytest.raises(InputError, match="has t1; flair is missing"):

@@ -185,9 +185,98 @@ def test_a_bad_scan_fails_alone_with_one_clear_line(
     assert "Traceback" not in "".join(lines)
 
 
-def test_a_cohort_of_only_bad_scans_is_wrong_usage(world: Path, tmp_path: Path) -> None:
+def test_a_bad_path_does_not_stop_the_others(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     good = world / "test/tumour/phantom_t000/phantom_t000_flair.nii.gz"
-    assert _detect(world, tmp_path / "out", _break("text", good, tmp_path)) == 2
+    assert _detect(world, tmp_path / "out", tmp_path / "nope.nii.gz", good) == 1
+    assert "nope.nii.gz" in capsys.readouterr().err
+    assert (tmp_path / "out/phantom_t000/anomaly.nii.gz").is_file()
+
+
+def test_a_case_without_the_modality_is_reported(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cohort = tmp_path / "cohort"
+    shutil.copytree(world / "test", cohort)
+    scan = cohort / "tumour/phantom_t000/phantom_t000_flair.nii.gz"
+    scan.rename(scan.with_name("phantom_t000_t1.nii.gz"))
+    assert _detect(world, tmp_path / "out", cohort) == 1
+    assert "flair is missing" in capsys.readouterr().err
+
+
+def test_a_result_of_other_input_is_never_taken_for_this_one(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans = [world / f"test/tumour/phantom_t00{i}/phantom_t00{i}_flair.nii.gz" for i in (0, 1)]
+    for i, scan in enumerate(scans):
+        (tmp_path / f"patient{i}").mkdir()
+        shutil.copy(scan, tmp_path / f"patient{i}/scan_flair.nii.gz")
+    out = tmp_path / "out"
+    assert _detect(world, out, tmp_path / "patient0/scan_flair.nii.gz") == 0
+    assert _detect(world, out, tmp_path / "patient1/scan_flair.nii.gz") == 1
+    assert "--overwrite" in capsys.readouterr().err
+    (out / "scan/anomaly.nii.gz").unlink()
+    assert _detect(world, out, tmp_path / "patient0/scan_flair.nii.gz") == 0
+    assert (out / "scan/anomaly.nii.gz").is_file()
+
+
+def test_a_mask_beside_a_single_scan_is_used(world: Path, tmp_path: Path) -> None:
+    image = nib.load(world / "test/tumour/phantom_t000/phantom_t000_flair.nii.gz")
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    scan = tmp_path / "head_flair.nii.gz"
+    nib.save(nib.Nifti1Image(data + 5, image.affine), scan)
+    assert _detect(world, tmp_path / "out", scan) == 1
+    mask = nib.Nifti1Image((data > 0).astype(np.uint8), image.affine)
+    nib.save(mask, tmp_path / "head_brain_mask.nii.gz")
+    assert _detect(world, tmp_path / "out", scan) == 0
+
+
+def test_tumours_are_not_put_into_people_the_model_knows(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["phantom", tmp_path / "a", "--on", world / "run/datalist.json"]
+    assert _anomap(*words, "--modality", "flair") == 2
+    assert "--section" in capsys.readouterr().err
+    ill = ["phantom", tmp_path / "b", "--on", world / "test/tumour", "--modality", "flair"]
+    assert _anomap(*ill) == 2
+    assert "none of 2" in capsys.readouterr().err
+
+
+def test_a_benchmark_on_training_cases_is_warned_of(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["benchmark", world / "train", "--modality", "flair", "--model", world / "run"]
+    assert _anomap(*words, "--methods", "intensity", "-o", tmp_path) == 0
+    assert "5 of 5 cases were used to train" in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_on_other_people(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(world / "run", tmp_path / "run")
+    (tmp_path / "run/calibration.json").unlink()
+    words = ["train", world / "train", "--modality", "flair", "-o", tmp_path / "run", "--resume"]
+    assert _anomap(*words, "--epochs", 2, *MICRO, "--leave-out", "phantom_h000") == 2
+    assert "others" in capsys.readouterr().err
+    assert _anomap(*words, "--epochs", 3, *MICRO) == 2
+    assert "training.epochs (2, now 3)" in capsys.readouterr().err
+    assert _anomap(*words, "--epochs", 2, *MICRO) == 0
+
+
+def test_a_method_without_a_threshold_is_scored_without_one(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "run", tmp_path / "run")
+    path = tmp_path / "run/calibration.json"
+    tree = json.loads(path.read_text())
+    del tree["methods"]["intensity"]
+    path.write_text(json.dumps(tree))
+    (tmp_path / "run/datalist.json").unlink()
+    words = ["benchmark", world / "test", "--modality", "flair", "--model", tmp_path / "run"]
+    assert _anomap(*words, "--methods", "intensity", "-o", tmp_path / "out") == 0
+    entry = json.loads((tmp_path / "out/summary.json").read_text())["methods"]["intensity"]
+    assert entry["threshold"]["value"] is None
+    assert entry["dice_at_threshold"]["mean"] is None
+    assert entry["auroc"]["mean"] > 0.5
 
 
 def test_a_label_on_another_grid_is_reported(
@@ -239,6 +328,10 @@ def test_a_label_value_nobody_knows_is_reported(
             "magic",
         ),
         (["phantom", "{out}", "--modality", "pet"], "pet"),
+        (["phantom", "{out}", "--modality", "flair", "--healthy", "-1"], "-1"),
+        (["cases", "{test}", "--modality", "flai"], "flai"),
+        (["cases", "{test}", "--leave-out", "nobody"], "nobody"),
+        (["evaluate", "{test}", "--labels", "{test}", "--threshold", "nan"], "nan"),
         (["cases", "{run}/model.pt"], "model.pt"),
     ],
 )
