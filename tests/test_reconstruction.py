@@ -151,11 +151,9 @@ def test_an_identity_of_x_0_is_returned_unchanged() -> None:
 )
 def test_the_evaluations_of_a_slice_are_counted(config: DetectionConfig, expected: int) -> None:
     restorer = model("gaussian")
-    told: list[int] = []
-    reconstruct(restorer, stack(3), config, case="a", seed=0, on_batch=told.append)
+    reconstruct(restorer, stack(3), config, case="a", seed=0)
     assert evaluations_per_slice(config) == expected
     assert restorer.network.evaluations == 3 * expected
-    assert sum(told) == 3 * expected
 
 
 @pytest.mark.parametrize(
