@@ -67,7 +67,8 @@ def case_page(folder: Path, cases: Sequence[Case]) -> Figure:
             ax.set(xticks=[], yticks=[])
             ax.set_facecolor("black")
     if shown is not None:
-        figure.colorbar(shown, ax=axes[:, 2].tolist(), location="bottom", shrink=0.8, pad=0.01)
+        bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.3, aspect=40, pad=0.01)
+        bar.set_label("anomaly map (one scale for all cases)", fontsize=8)
     return figure
 
 
