@@ -14,7 +14,6 @@ import json
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 # Subjects whose parcellation does not fit the FLAIR scan (looked at, before any training).
@@ -58,12 +57,9 @@ class Script:
         for path, name in self.hidden.items():
             shown = [word.replace(path, name) for word in shown]
         self.lines.append(shlex.join(shown).replace("'", ""))
-        start = time.monotonic()
         done = subprocess.run([sys.executable, "-m", "pipeline", *command[1:]], check=False)
         if done.returncode not in (0, 1):
             raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}")
-        minutes = (time.monotonic() - start) / 60
-        self.lines[-1] += f"    # {minutes:.1f} min"
 
     def block(self) -> str:
         """The commands since the last call, as a code block."""
