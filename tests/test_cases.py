@@ -28,8 +28,6 @@ from pipeline.cases import (
 from pipeline.errors import InputError
 from pipeline.layouts import LAYOUTS
 
-SHARED = Path("/work/shared/data")
-
 
 def touch(root: Path, *names: str) -> Path:
     """Empty files: finding reads names only."""
@@ -783,7 +781,7 @@ def test_the_text_counts_what_is_there_and_groups_what_is_not(tmp_path: Path) ->
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the development data is not there")
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("folder", "n", "modality", "roles"),
     [
@@ -793,8 +791,10 @@ def test_the_text_counts_what_is_there_and_groups_what_is_not(tmp_path: Path) ->
         ("brats_multimodal", 1, "t1ce", {"label"}),
     ],
 )
-def test_the_development_data_is_found(folder: str, n: int, modality: str, roles: set[str]) -> None:
-    cohort = find_cases(SHARED / folder, modalities=[modality])
+def test_the_development_data_is_found(
+    folder: str, n: int, modality: str, roles: set[str], shared_data: Path
+) -> None:
+    cohort = find_cases(shared_data / folder, modalities=[modality])
     assert len(cohort.cases) == len(cohort.subjects) == n
     for case in cohort.cases:
         assert list(case.images) == [modality]
