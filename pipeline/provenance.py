@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +11,7 @@ from pathlib import Path
 from pipeline import __version__
 
 
+@functools.cache
 def software() -> dict[str, str | None]:
     """Versions, and the commit where the source is a git checkout ("+" where it was changed)."""
     record: dict[str, str | None] = {
