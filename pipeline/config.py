@@ -15,7 +15,7 @@ import yaml
 from pipeline.errors import InputError
 from pipeline.layouts import canonical_modality
 from pipeline.network import NETWORKS, slice_multiple
-from pipeline.noise import NOISES, make_noise
+from pipeline.noise import NOISES, VolumeNoise, make_noise
 from pipeline.scheduler import PREDICTIONS, SCHEDULES
 from pipeline.scoring import RESIDUALS
 from pipeline.transforms import Grid
@@ -53,6 +53,7 @@ class TrainingConfig:
         timestep_range: t is drawn from [first, last).
         rotate_degrees, translate_mm, scale: bounds of the random affine, either way.
         flip: mirror left and right half of the time.
+        coherent_noise: every sample's field is a slice of a 3-D noise, at one of a few depths.
         bfloat16: autocast on CUDA.
         workers: processes that load and augment slices; 0 is none. It changes no result.
     """
@@ -68,6 +69,7 @@ class TrainingConfig:
     translate_mm: float = 6.0
     scale: float = 0.08
     flip: bool = True
+    coherent_noise: bool = False
     bfloat16: bool = False
     workers: int = 0
 
@@ -80,6 +82,7 @@ class DetectionConfig:
         reconstruction: ``one_shot`` (one evaluation) or ``chain`` (walk back step by step).
         timesteps: each t gives a reconstruction; their residuals are averaged.
         draws: noise fields for each t; their reconstructions are averaged.
+        coherent_noise: the fields of a case's slices are slices of one 3-D noise.
         chain_stride: timesteps between two evaluations of the chain.
         residual: ``absolute``, ``squared``, ``positive`` (brighter than healthy) or ``negative``.
         median_mm: edge of the 3-D median filter on the map; 0 is none.
@@ -91,6 +94,7 @@ class DetectionConfig:
     reconstruction: str = "one_shot"
     timesteps: tuple[int, ...] = (100, 200, 300)
     draws: int = 3
+    coherent_noise: bool = False
     chain_stride: int = 1
     residual: str = "absolute"
     median_mm: float = 10.0
@@ -175,6 +179,12 @@ class RunConfig:
         if len(drawn) != 2 or not 0 <= drawn[0] < drawn[1] <= steps:
             raise InputError(f"training.timestep_range is [first, last) in 0..{steps}; got {drawn}")
         _check_noise(self.diffusion)
+        coherent = self.training.coherent_noise or self.detection.coherent_noise
+        if coherent and not issubclass(NOISES[self.diffusion.noise], VolumeNoise):
+            raise InputError(
+                f"coherent_noise needs a noise in 3-D: {', '.join(_volume_noises())}; got "
+                f"diffusion.noise: {self.diffusion.noise}"
+            )
         multiple = slice_multiple(self.network)
         if self.grid.size % multiple:
             raise InputError(
@@ -187,6 +197,10 @@ def _get(config: object, dotted: str) -> Any:
     for name in dotted.split("."):
         config = getattr(config, name)
     return config
+
+
+def _volume_noises() -> list[str]:
+    return [name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise)]
 
 
 def _check_noise(diffusion: DiffusionConfig) -> None:

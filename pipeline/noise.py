@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.simplex import random_fields, simplex_fields
+from pipeline.lattice import LATTICE_PERIOD
+from pipeline.simplex import random_fields, simplex_fields, simplex_slices
 
 
 class Noise(ABC):
@@ -46,6 +47,29 @@ class Noise(ABC):
         return torch.cat(fields) if fields else torch.empty_like(like)
 
 
+class VolumeNoise(Noise):
+    """A noise that goes on through a volume: a field is one slice of it, at some depth.
+
+    Depths are counted in pixels of the slice, along the axis across it.
+    """
+
+    @abstractmethod
+    def sections(
+        self, like: Tensor, depths: Sequence[float], generator: torch.Generator | None = None
+    ) -> Tensor:
+        """As calling, but sample i is the slice at ``depths[i]`` of a volume of its own."""
+
+    @abstractmethod
+    def seeded_sections(
+        self, like: Tensor, seeds: Sequence[int], depths: Sequence[float]
+    ) -> Tensor:
+        """As `seeded`, but sample i is the slice at ``depths[i]`` of the volume of ``seeds[i]``."""
+
+    @abstractmethod
+    def typical_depths(self, n_depths: int) -> list[float]:
+        """Depths that represent all others: the pattern of the lattice differs between them."""
+
+
 def standardise(fields: Tensor) -> Tensor:
     """Shift and scale each ``(..., H, W)`` field to mean 0 and variance 1.
 
@@ -59,10 +83,11 @@ def standardise(fields: Tensor) -> Tensor:
 
 # Far from 1, so that the channels of neighbouring seeds are not the same fields.
 _CHANNEL_STEP = 0x9E3779B97F4A7C15
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
-class Simplex(Noise):
+class Simplex(VolumeNoise):
     """Octave sums of simplex noise (Wyatt et al., "AnoDDPM", CVPR Workshops 2022, section 3.2).
 
     Attributes:
@@ -80,27 +105,56 @@ class Simplex(Noise):
             raise ValueError(f"simplex needs whole octaves >= 1, base_frequency > 0; got {self}")
 
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
-        return random_fields(
-            n_fields,
-            (like.shape[-2], like.shape[-1]),
-            generator,
-            base_frequency=self.base_frequency,
-            octaves=self.octaves,
-            decay=self.decay,
-            device=like.device,
-        )
+        return random_fields(n_fields, _size(like), generator, **self._parameters(like))
 
     def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
-        n_channels = like.shape[1]
-        fields = simplex_fields(
-            [seed + channel * _CHANNEL_STEP for seed in seeds for channel in range(n_channels)],
-            (like.shape[-2], like.shape[-1]),
-            base_frequency=self.base_frequency,
-            octaves=self.octaves,
-            decay=self.decay,
-            device=like.device,
+        of_channels = self._of_channels(seeds, like.shape[1])
+        fields = simplex_fields(of_channels, _size(like), **self._parameters(like))
+        return standardise(fields).reshape(like.shape).to(like.dtype)
+
+    def sections(
+        self, like: Tensor, depths: Sequence[float], generator: torch.Generator | None = None
+    ) -> Tensor:
+        of_channels = [depth for depth in depths for _ in range(like.shape[1])]
+        fields = random_fields(
+            len(of_channels),
+            _size(like),
+            generator,
+            depths=of_channels,
+            **self._parameters(like),
         )
         return standardise(fields).reshape(like.shape).to(like.dtype)
+
+    def seeded_sections(
+        self, like: Tensor, seeds: Sequence[int], depths: Sequence[float]
+    ) -> Tensor:
+        of_channels = [depth for depth in depths for _ in range(like.shape[1])]
+        fields = simplex_slices(
+            self._of_channels(seeds, like.shape[1]),
+            of_channels,
+            _size(like),
+            **self._parameters(like),
+        )
+        return standardise(fields).reshape(like.shape).to(like.dtype)
+
+    def typical_depths(self, n_depths: int) -> list[float]:
+        period = LATTICE_PERIOD / self.base_frequency
+        return [period * (i * _GOLDEN_RATIO % 1.0) for i in range(n_depths)]
+
+    def _parameters(self, like: Tensor) -> dict[str, Any]:
+        return {
+            "base_frequency": self.base_frequency,
+            "octaves": self.octaves,
+            "decay": self.decay,
+            "device": like.device,
+        }
+
+    def _of_channels(self, seeds: Sequence[int], n_channels: int) -> list[int]:
+        return [seed + channel * _CHANNEL_STEP for seed in seeds for channel in range(n_channels)]
+
+
+def _size(like: Tensor) -> tuple[int, int]:
+    return like.shape[-2], like.shape[-1]
 
 
 @dataclass(frozen=True)

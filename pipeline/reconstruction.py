@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.config import DetectionConfig
 from pipeline.model import Model
-from pipeline.noise import derive_seed
+from pipeline.noise import VolumeNoise, derive_seed
 
 BATCH_SIZE = 32
 
@@ -37,7 +37,8 @@ def reconstruct(
     """Restore slices from every timestep of a recipe.
 
     The noise of a slice depends on (seed, case, slice, t, draw, step) alone, so the result does not
-    depend on the batch size or on what else is processed.
+    depend on the batch size or on what else is processed. Coherent noise is one volume for each
+    (seed, case, t, draw, step), cut at the slices.
 
     Args:
         slices: ``(N, C, H, W)`` in [-1, 1].
@@ -47,19 +48,39 @@ def reconstruct(
         ``(T, N, C, H, W)`` in [-1, 1] on the CPU: for each timestep the mean over the draws.
     """
     results = torch.zeros(len(config.timesteps), *slices.shape)
-    for i, t in enumerate(config.timesteps):
-        path = None if config.reconstruction == "one_shot" else chain_path(t, config.chain_stride)
-        for draw in range(config.draws):
-            for first in range(0, len(slices), BATCH_SIZE):
-                part = slices[first : first + BATCH_SIZE].to(model.device)
-                indices = range(first, first + len(part))
+    # Batches outside: coherent noise then finds the operators of its depths in the cache.
+    for first in range(0, len(slices), BATCH_SIZE):
+        part = slices[first : first + BATCH_SIZE].to(model.device)
+        indices = range(first, first + len(part))
+        for i, t in enumerate(config.timesteps):
+            for draw in range(config.draws):
+                key = (seed, case, t, draw)
 
                 def noise_at(
-                    step: int, part: Tensor = part, indices: range = indices, key: tuple = (t, draw)
+                    step: int, part: Tensor = part, indices: range = indices, key: tuple = key
                 ) -> Tensor:
-                    seeds = [derive_seed(seed, case, index, *key, step) for index in indices]
-                    return model.scheduler.noise.seeded(part, seeds)
+                    return _noise(model, config, part, indices, (*key, step))
 
-                restored = model.scheduler.reconstruct(model.network, part, t, noise_at, path=path)
-                results[i, first : first + len(part)] += restored.cpu() / config.draws
+                restored = model.scheduler.reconstruct(
+                    model.network, part, t, noise_at, path=_path(config, t)
+                )
+                results[i, indices] += restored.cpu() / config.draws
     return results
+
+
+def _path(config: DetectionConfig, t: int) -> list[int] | None:
+    return None if config.reconstruction == "one_shot" else chain_path(t, config.chain_stride)
+
+
+def _noise(
+    model: Model, config: DetectionConfig, slices: Tensor, indices: range, key: tuple
+) -> Tensor:
+    """Fields for slices at ``indices`` of a case; ``key`` is (seed, case, t, draw, step)."""
+    noise = model.scheduler.noise
+    if config.coherent_noise:
+        assert isinstance(noise, VolumeNoise)
+        grid = model.config.grid
+        depths = [index * grid.slice_spacing_mm / grid.spacing_mm for index in indices]
+        return noise.seeded_sections(slices, [derive_seed(*key)] * len(indices), depths)
+    seed, case, *rest = key
+    return noise.seeded(slices, [derive_seed(seed, case, index, *rest) for index in indices])

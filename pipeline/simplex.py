@@ -9,44 +9,22 @@ to the gradients of a seed. A batch of fields is one matrix product, on any devi
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from opensimplex.constants import GRADIENTS3
+from scipy.sparse import csr_array
 from torch import Tensor
 
-_N_GRADIENTS = len(GRADIENTS3) // 3
-_STRETCH = -1.0 / 6.0
-_SQUISH = 1.0 / 3.0
-_NORM = 103.0
-_PERIOD = 256
-_LCG_FACTOR, _LCG_STEP = 6364136223846793005, 1442695040888963407
+from pipeline.lattice import PERIOD, SimplexGrid, simplex_grid
 
+# A hash of 0..255 picks gradient number hash % 24; components along the columns.
+_GRADIENTS = np.asarray(GRADIENTS3, dtype=np.int8).reshape(-1, 3)
+_GRADIENT_OF_HASH = torch.as_tensor(_GRADIENTS[np.arange(PERIOD) % len(_GRADIENTS)].T.copy())
 
-@dataclass(frozen=True)
-class SimplexGrid:
-    """What a field is made of on one pixel grid.
-
-    Attributes:
-        operator: sparse CSR, ``(H * W, 3 V)`` float32; takes vertex gradients to pixels, with all
-            octaves and their amplitudes in it.
-        vertices: lattice coordinates of the V vertices, modulo 256, ``(V, 3)`` int64; a vertex that
-            serves two octaves stands twice.
-        vertex_keys: index into ``n_distinct`` for each of the V, ``(V,)`` int64.
-        n_distinct: number of distinct lattice vertices: those share a gradient.
-        shape: H, W.
-    """
-
-    operator: Tensor
-    vertices: np.ndarray
-    vertex_keys: Tensor
-    n_distinct: int
-    shape: tuple[int, int]
+# So few that their gradients stay in the processor's cache.
+_FIELDS_AT_ONCE = 32
 
 
 def simplex_fields(
@@ -80,8 +58,43 @@ def simplex_fields(
     Raises:
         ValueError: a parameter is out of range.
     """
-    grid = simplex_grid(shape, base_frequency, octaves, decay, z, torch.device(device or "cpu"))
-    return apply_gradients(grid, _gradients_of_seeds(seeds, grid))
+    grid = simplex_grid(shape, base_frequency, decay, (z,) * octaves, device)
+    return _fields(grid, len(seeds), _seeded_hashes(grid, seeds), device)
+
+
+def simplex_slices(
+    seeds: Sequence[int],
+    depths: Sequence[float],
+    shape: tuple[int, int],
+    *,
+    base_frequency: float = 2**-5,
+    octaves: int = 6,
+    decay: float = 0.8,
+    device: str | torch.device | None = None,
+) -> Tensor:
+    """Sections of 3-D octave sums: fields of one seed are parallel slices of one noise.
+
+    ``field[i, y, x] = sum_k decay^k OpenSimplex(seeds[i]).noise3(x f_k, y f_k, depths[i] f_k)``, so
+    the noise varies along the depth as it does within a slice. At depth 0 these are the
+    `simplex_fields` of the seeds.
+
+    Args:
+        depths: where each field lies along the third axis, in pixels; as many as seeds.
+
+    Other arguments, result and errors are those of `simplex_fields`. Each depth has an operator of
+    its own, which the first call for it must build.
+    """
+    if len(depths) != len(seeds):
+        raise ValueError(f"a depth is needed for each seed; got {len(depths)} for {len(seeds)}")
+
+    def section(depth: float, indices: list[int]) -> Tensor:
+        grid = simplex_grid(
+            shape, base_frequency, decay, _heights(depth, base_frequency, octaves), device
+        )
+        chosen = [seeds[i] for i in indices]
+        return _fields(grid, len(chosen), _seeded_hashes(grid, chosen), device)
+
+    return _by_depth(depths, section, torch.empty(0, *shape, device=device))
 
 
 def random_fields(
@@ -89,6 +102,7 @@ def random_fields(
     shape: tuple[int, int],
     generator: torch.Generator | None = None,
     *,
+    depths: Sequence[float] | None = None,
     base_frequency: float = 2**-5,
     octaves: int = 6,
     decay: float = 0.8,
@@ -96,154 +110,151 @@ def random_fields(
 ) -> Tensor:
     """Fields of the same distribution as `simplex_fields` with random seeds, without the seeds.
 
-    Every distinct lattice vertex gets an independent gradient, drawn with the frequencies that
-    `opensimplex`'s permutation table has. Arguments and result as `simplex_fields`.
+    Every lattice vertex gets an independent hash of 0..255, where a seed has its permutation. The
+    fields are independent of each other.
+
+    Args:
+        generator: source of randomness, torch's own where None. One on the CPU gives the same
+            fields on every device.
+        depths: as of `simplex_slices`; all 0 where None.
+
+    Other arguments, result and errors are those of `simplex_fields`.
     """
-    target = torch.device(device or "cpu")
-    grid = simplex_grid(shape, base_frequency, octaves, decay, 0.0, target)
-    source = generator.device if generator is not None else target
-    drawn = torch.randint(
-        _PERIOD, (n_fields, grid.n_distinct), generator=generator, device=source
-    ).to(target)
-    return apply_gradients(grid, (drawn % _N_GRADIENTS)[:, grid.vertex_keys])
+    if depths is not None and len(depths) != n_fields:
+        raise ValueError(f"a depth is needed for each field; got {len(depths)} for {n_fields}")
 
-
-def apply_gradients(grid: SimplexGrid, gradient_index: Tensor) -> Tensor:
-    """Fields ``(B, H, W)`` from the index ``(B, V)`` in 0..23 of every vertex's gradient."""
-    table = torch.as_tensor(
-        np.asarray(GRADIENTS3, dtype=np.float32).reshape(-1, 3), device=gradient_index.device
-    )
-    n_fields = gradient_index.shape[0]
-    with torch.autocast(gradient_index.device.type, enabled=False):
-        gradients = table[gradient_index.T].permute(0, 2, 1).flatten(0, 1)
-        fields = grid.operator @ gradients
-    return fields.T.reshape(n_fields, *grid.shape).contiguous()
-
-
-def simplex_grid(
-    shape: tuple[int, int],
-    base_frequency: float,
-    octaves: int,
-    decay: float,
-    z: float,
-    device: torch.device,
-) -> SimplexGrid:
-    """The operator of a grid, built at the first call and kept (the 8 latest grids).
-
-    Raises:
-        ValueError: a parameter is out of range.
-    """
-    finite = all(math.isfinite(value) for value in (base_frequency, decay, z))
-    if min(shape) < 1 or octaves < 1 or base_frequency <= 0 or not finite:
-        raise ValueError(
-            f"simplex noise needs H, W >= 1, octaves >= 1 and base_frequency > 0; got {shape=}, "
-            f"{octaves=}, {base_frequency=}, {decay=}, {z=}"
+    def section(depth: float, indices: list[int]) -> Tensor:
+        grid = simplex_grid(
+            shape, base_frequency, decay, _heights(depth, base_frequency, octaves), device
         )
-    key = ((int(shape[0]), int(shape[1])), float(base_frequency), octaves, float(decay), float(z))
-    return _cached_grid(*key, device)
+        return _fields(grid, len(indices), _random_hashes(grid, generator), device)
+
+    every = [0.0] * n_fields if depths is None else depths
+    return _by_depth(every, section, torch.empty(0, *shape, device=device))
 
 
-@lru_cache(maxsize=8)
-def _cached_grid(
-    shape: tuple[int, int],
-    base_frequency: float,
-    octaves: int,
-    decay: float,
-    z: float,
-    device: torch.device,
-) -> SimplexGrid:
-    vertices: list[np.ndarray] = []
-    pixels: list[np.ndarray] = []
-    columns: list[np.ndarray] = []
-    weights: list[np.ndarray] = []
-    n_vertices = 0
-    for octave in range(octaves):
-        points = _grid_points(shape, base_frequency * 2**octave, z)
-        pixel, vertex, weight = _octave_weights(points)
-        distinct, column = np.unique(vertex, axis=0, return_inverse=True)
-        pixels.append(pixel)
-        columns.append(column.reshape(-1) + n_vertices)
-        weights.append(weight * decay**octave)
-        vertices.append(distinct)
-        n_vertices += len(distinct)
-    operator = _csr(
-        np.concatenate(pixels),
-        np.concatenate(columns),
-        np.concatenate(weights),
-        (shape[0] * shape[1], n_vertices),
-    )
-    wrapped = np.concatenate(vertices) % _PERIOD
-    distinct, keys = np.unique(wrapped, axis=0, return_inverse=True)
-    return SimplexGrid(
-        operator.to(device),
-        wrapped,
-        torch.as_tensor(keys.reshape(-1), device=device),
-        len(distinct),
-        shape,
-    )
+def _heights(depth: float, base_frequency: float, octaves: int) -> tuple[float, ...]:
+    """The third coordinate of every octave, in lattice units."""
+    return tuple(depth * base_frequency * 2.0**k for k in range(octaves))
 
 
-def _grid_points(shape: tuple[int, int], frequency: float, z: float) -> np.ndarray:
-    """Noise coordinates (x, y, z) of all pixels, row by row, ``(H * W, 3)`` float64."""
-    y, x = np.mgrid[: shape[0], : shape[1]].reshape(2, -1).astype(np.float64) * frequency
-    return np.stack([x, y, np.full_like(x, z)], axis=1)
+def _by_depth(
+    depths: Sequence[float], section: Callable[[float, list[int]], Tensor], empty: Tensor
+) -> Tensor:
+    """``section(depth, indices)`` of every distinct depth, put together in the order of indices."""
+    groups: dict[float, list[int]] = {}
+    for i, depth in enumerate(depths):
+        groups.setdefault(float(depth), []).append(i)
+    if len(groups) == 1:
+        return section(*next(iter(groups.items())))
+    fields = empty.new_empty(len(depths), *empty.shape[1:])
+    for depth, indices in groups.items():
+        fields[indices] = section(depth, indices)
+    return fields
 
 
-def _octave_weights(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixel index, vertex ``(n, 3)`` and weight vector ``(n, 3)`` of all pairs within reach."""
-    base = np.floor(points + points.sum(1, keepdims=True) * _STRETCH).astype(np.int64)
-    pixels, vertices, weights = [], [], []
-    for offset in np.ndindex(4, 4, 4):
-        vertex = base + (np.array(offset) - 1)
-        delta = points - (vertex + vertex.sum(1, keepdims=True) * _SQUISH)
-        attenuation = 2.0 - (delta**2).sum(1)
-        near = np.flatnonzero(attenuation > 0)
-        pixels.append(near)
-        vertices.append(vertex[near])
-        weights.append((attenuation[near] ** 4 / _NORM)[:, None] * delta[near])
-    return np.concatenate(pixels), np.concatenate(vertices), np.concatenate(weights)
+# From hashes to fields ----------------------------------------------------------------------------
+
+Hashes = Callable[[int, int], Tensor]
+"""``hashes(first, last)``: those of the vertices for these fields, ``(V, last - first)`` uint8."""
 
 
-def _csr(rows: np.ndarray, vertex: np.ndarray, weight: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """The ``(H * W, 3 V)`` operator; vertex v has the columns 3 v, 3 v + 1, 3 v + 2."""
-    order = np.lexsort((vertex, rows))
-    rows, vertex, weight = rows[order], vertex[order], weight[order]
-    columns = (3 * vertex[:, None] + np.arange(3)).reshape(-1)
-    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=size[0]) * 3)])
-    with warnings.catch_warnings():
-        # torch says once a process that CSR is in beta; the user can do nothing about it.
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(
-            torch.as_tensor(starts.astype(np.int32)),
-            torch.as_tensor(columns.astype(np.int32)),
-            torch.as_tensor(weight.reshape(-1).astype(np.float32)),
-            size=(size[0], 3 * size[1]),
-            check_invariants=False,
-        )
+def _fields(
+    grid: SimplexGrid, n_fields: int, hashes: Hashes, device: str | torch.device | None
+) -> Tensor:
+    """Apply the operator to a few fields at a time: their gradients then fit in the cache."""
+    n_pixels = grid.shape[0] * grid.shape[1]
+    fields = torch.empty(n_fields, n_pixels, device=grid.device)
+    with torch.autocast(grid.device.type, enabled=False):
+        for first in range(0, n_fields, _FIELDS_AT_ONCE):
+            last = min(first + _FIELDS_AT_ONCE, n_fields)
+            gradients = _gradients(hashes(first, last))
+            fields[first:last] = _multiply(grid.operator, gradients).T
+    return fields.reshape(n_fields, *grid.shape).to(device or "cpu")
 
 
-def _gradients_of_seeds(seeds: Sequence[int], grid: SimplexGrid) -> Tensor:
-    """Index 0..23 of each vertex's gradient for each seed, ``(B, V)``."""
-    permutation = permutations(seeds)
-    x, y, z = grid.vertices.T
-    hashed = (permutation[:, x] + y) % _PERIOD
-    hashed = (np.take_along_axis(permutation, hashed, axis=1) + z) % _PERIOD
-    index = np.take_along_axis(permutation, hashed, axis=1) % _N_GRADIENTS
-    return torch.as_tensor(index, device=grid.operator.device)
+def _gradients(hashes: Tensor) -> Tensor:
+    """Components of the gradients that hashes ``(V, B)`` pick, ``(3 V, B)`` float32."""
+    n_vertices, n_fields = hashes.shape
+    picked = hashes.flatten().to(torch.int32)
+    gradients = torch.empty(n_vertices, 3, n_fields, device=hashes.device)
+    for axis, component in enumerate(_GRADIENT_OF_HASH.to(hashes.device)):
+        gradients[:, axis] = component.index_select(0, picked).view_as(hashes)
+    return gradients.flatten(0, 1)
+
+
+def _multiply(operator: Tensor | csr_array, dense: Tensor) -> Tensor:
+    if isinstance(operator, Tensor):
+        return operator @ dense
+    return torch.from_numpy(operator @ dense.numpy())
+
+
+def _random_hashes(grid: SimplexGrid, generator: torch.Generator | None) -> Hashes:
+    n_vertices = len(grid.z)
+    source = generator.device if generator is not None else grid.device
+
+    def hashes(first: int, last: int) -> Tensor:
+        n_bytes = n_vertices * (last - first)
+        # Eight hashes from one draw of 64 bits.
+        words = torch.empty(-(-n_bytes // 8), dtype=torch.int64, device=source)
+        words.random_(-(2**63), None, generator=generator)
+        drawn = words.view(torch.uint8)[:n_bytes].view(n_vertices, last - first)
+        return drawn.to(grid.device)
+
+    return hashes
+
+
+def _seeded_hashes(grid: SimplexGrid, seeds: Sequence[int]) -> Hashes:
+    """``p[p[p[x] + y] + z]`` modulo 256 with each seed's permutation p, as `opensimplex` hashes."""
+    tables = torch.as_tensor(permutations(seeds))
+
+    def hashes(first: int, last: int) -> Tensor:
+        table = tables[first:last].T.contiguous().to(grid.device)
+        field = torch.arange(last - first, dtype=torch.int32, device=grid.device)
+
+        def look_up(index: Tensor) -> Tensor:
+            flat = (index.to(torch.int32) * len(field) + field).flatten()
+            return table.flatten().index_select(0, flat).view_as(index)
+
+        x, y = grid.columns
+        # Sums of bytes wrap at 256, as they should.
+        of_column = look_up(table.index_select(0, x.to(torch.int32)) + y[:, None])
+        return look_up(of_column.index_select(0, grid.column_of) + grid.z[:, None])
+
+    return hashes
+
+
+# Permutations -------------------------------------------------------------------------------------
 
 
 def permutations(seeds: Sequence[int]) -> np.ndarray:
-    """`opensimplex`'s permutation tables, ``(len(seeds), 256)`` int64, all seeds at once."""
-    wrapped = [(int(seed) + 2**63) % 2**64 - 2**63 for seed in seeds]
-    state = np.array(wrapped, dtype=np.int64)
-    rows = np.arange(len(state))
-    source = np.tile(np.arange(_PERIOD), (len(state), 1))
-    permutation = np.empty_like(source)
-    for _ in range(3):
-        state = state * _LCG_FACTOR + _LCG_STEP
-    for i in range(_PERIOD - 1, -1, -1):
-        state = state * _LCG_FACTOR + _LCG_STEP
-        chosen = (state % (i + 1) + 31) % (i + 1)
-        permutation[:, i] = source[rows, chosen]
-        source[rows, chosen] = source[:, i]
-    return permutation
+    """`opensimplex`'s permutation tables, ``(len(seeds), 256)`` uint8."""
+    state = np.array([_wrapped(int(seed)) for seed in seeds], dtype=np.int64)[:, None]
+    size = np.arange(PERIOD, 0, -1)
+    chosen = ((state * _LCG_FACTORS + _LCG_STEPS) % size + 31) % size
+    tables = np.empty((len(seeds), PERIOD), dtype=np.uint8)
+    for table, swaps in zip(tables, chosen.tolist(), strict=True):
+        shuffled = list(range(PERIOD))
+        for i, j in zip(range(PERIOD - 1, -1, -1), swaps, strict=True):
+            shuffled[i], shuffled[j] = shuffled[j], shuffled[i]
+        table[:] = shuffled
+    return tables
+
+
+def _wrapped(value: int) -> int:
+    """As a signed 64-bit integer."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def _lcg_jumps() -> tuple[np.ndarray, np.ndarray]:
+    """Factors and steps that take a seed straight to the states after 4, 5, ..., 259 steps."""
+    factor, step, jumps = 1, 0, []
+    for _ in range(3 + PERIOD):
+        factor = _wrapped(factor * 6364136223846793005)
+        step = _wrapped(step * 6364136223846793005 + 1442695040888963407)
+        jumps.append((factor, step))
+    factors, steps = np.array(jumps[3:], dtype=np.int64).T
+    return factors, steps
+
+
+_LCG_FACTORS, _LCG_STEPS = _lcg_jumps()

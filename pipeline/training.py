@@ -34,7 +34,7 @@ from pipeline.loading import BrainExtractor
 from pipeline.model import default_device, make_scheduler
 from pipeline.network import build_network
 from pipeline.nifti import make_folder, write_atomically, write_text
-from pipeline.noise import derive_seed
+from pipeline.noise import VolumeNoise, derive_seed
 from pipeline.provenance import software
 from pipeline.scheduler import SimplexDDPMScheduler
 from pipeline.transforms import BACKGROUND, CaseTransforms
@@ -42,6 +42,8 @@ from pipeline.transforms import BACKGROUND, CaseTransforms
 LOSS_COLUMNS = ("epoch", "step", "train_loss", "val_loss", "learning_rate", "seconds")
 PICTURE_TIMESTEPS = (100, 300, 500)
 VALIDATION_SLICES = 256
+N_DEPTHS = 8
+"""Of coherent noise: so few that their operators stay in the cache."""
 
 
 class NoisePrepareBatch(DiffusionPrepareBatch):
@@ -53,6 +55,7 @@ class NoisePrepareBatch(DiffusionPrepareBatch):
         scheduler: gives the noise and the target.
         generator: source of noise and timesteps.
         timestep_range: t is drawn from [first, last).
+        coherent: each field is a slice of a 3-D noise, at one of `N_DEPTHS` depths.
     """
 
     def __init__(
@@ -60,14 +63,22 @@ class NoisePrepareBatch(DiffusionPrepareBatch):
         scheduler: SimplexDDPMScheduler,
         generator: torch.Generator,
         timestep_range: tuple[int, int],
+        coherent: bool = False,
     ) -> None:
         super().__init__(scheduler.num_train_timesteps)
         self.scheduler = scheduler
         self.generator = generator
         self.timestep_range = timestep_range
+        self.coherent = coherent
 
     def get_noise(self, images: Tensor) -> Tensor:
-        return self.scheduler.noise(images, self.generator)
+        noise = self.scheduler.noise
+        if not self.coherent:
+            return noise(images, self.generator)
+        assert isinstance(noise, VolumeNoise)
+        depths = noise.typical_depths(N_DEPTHS)
+        drawn = torch.randint(N_DEPTHS, (len(images),), generator=self.generator)
+        return noise.sections(images, [depths[i] for i in drawn], self.generator)
 
     def get_timesteps(self, images: Tensor) -> Tensor:
         first, last = self.timestep_range
@@ -239,7 +250,9 @@ class _Training:
         self.scheduler = make_scheduler(config.diffusion)
         self.inferer = DiffusionInferer(self.scheduler)
         self.generator = torch.Generator()
-        self.prepare = NoisePrepareBatch(self.scheduler, self.generator, training.timestep_range)
+        self.prepare = NoisePrepareBatch(
+            self.scheduler, self.generator, training.timestep_range, training.coherent_noise
+        )
         self.loss = WeightedMSE()
         self.rows: list[dict[str, float]] = []
         self.trainer = SupervisedTrainer(
@@ -341,7 +354,9 @@ class _Training:
     def validation_loss(self) -> float:
         """Loss of the EMA weights on the same validation slices, timesteps and noise each time."""
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "validation"))
-        prepare = NoisePrepareBatch(self.scheduler, generator, self.prepare.timestep_range)
+        prepare = NoisePrepareBatch(
+            self.scheduler, generator, self.prepare.timestep_range, self.prepare.coherent
+        )
         ema_model = typing.cast(DiffusionModelUNet, self.ema.ema_model)
         total, count = 0.0, 0
         for batch in DataLoader(self.validation, self.config.training.batch_size):

@@ -212,6 +212,16 @@ def test_a_value_that_would_fail_hours_later_is_refused_at_once(key: str, value:
         override(RunConfig(), {key: value})
 
 
+@pytest.mark.parametrize("stage", ["training", "detection"])
+def test_coherent_noise_needs_a_noise_in_3_d(stage: str) -> None:
+    key = f"{stage}.coherent_noise"
+    assert override(RunConfig(), {key: True}) != RunConfig()
+    with pytest.raises(
+        InputError, match=r"coherent_noise needs a noise in 3-D: simplex; got.*coarse"
+    ):
+        override(RunConfig(), {"diffusion.noise": "coarse", key: True})
+
+
 def test_an_unknown_preset_lists_those_there_are() -> None:
     with pytest.raises(InputError, match=r"tiny, small, base, paper.*huge"):
         preset_config("huge", ("t1",))

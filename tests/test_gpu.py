@@ -12,7 +12,7 @@ from pipeline.model import Model, make_scheduler
 from pipeline.network import build_network
 from pipeline.noise import NOISES, make_noise
 from pipeline.reconstruction import reconstruct
-from pipeline.simplex import simplex_fields
+from pipeline.simplex import random_fields, simplex_fields
 
 pytestmark = [
     pytest.mark.gpu,
@@ -22,6 +22,14 @@ pytestmark = [
 
 def test_simplex_fields_are_those_of_the_cpu() -> None:
     here, there = (simplex_fields(range(4), (64, 48), device=d) for d in ("cpu", "cuda"))
+    torch.testing.assert_close(there.cpu(), here, atol=1e-5, rtol=0)
+
+
+def test_random_fields_from_a_generator_are_those_of_the_cpu() -> None:
+    here, there = (
+        random_fields(5, (64, 48), torch.Generator().manual_seed(0), device=d)
+        for d in ("cpu", "cuda")
+    )
     torch.testing.assert_close(there.cpu(), here, atol=1e-5, rtol=0)
 
 

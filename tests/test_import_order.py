@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "pipeline"
 
 ORDER = (
     *("__init__", "errors", "provenance", "nifti"),
-    *("simplex", "noise", "scheduler", "network"),
+    *("lattice", "simplex", "noise", "scheduler", "network"),
     *("layouts", "cases"),
     *("fields", "tissue", "brain", "tumour", "phantom"),
     *("loading", "brain_extraction", "transforms"),

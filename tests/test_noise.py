@@ -7,7 +7,16 @@ from itertools import pairwise
 import pytest
 import torch
 
-from pipeline.noise import NOISES, Coarse, Gaussian, Noise, Simplex, derive_seed, make_noise
+from pipeline.noise import (
+    NOISES,
+    Coarse,
+    Gaussian,
+    Noise,
+    Simplex,
+    VolumeNoise,
+    derive_seed,
+    make_noise,
+)
 
 SHAPES = [(3, 2, 32, 32), (2, 1, 24, 48), (2, 3, 50, 17), (1, 1, 16, 16)]
 
@@ -109,6 +118,71 @@ def test_a_seed_is_needed_for_each_sample(noise: Noise) -> None:
 def test_an_empty_batch_gives_no_fields(noise: Noise) -> None:
     like = torch.empty(0, 2, 16, 16)
     assert noise(like, generator()).shape == noise.seeded(like, []).shape == like.shape
+
+
+# Noise in volumes ---------------------------------------------------------------------------------
+
+VOLUME_NOISES = sorted(name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise))
+
+
+@pytest.fixture(params=VOLUME_NOISES)
+def volume_noise(request: pytest.FixtureRequest) -> VolumeNoise:
+    noise = make_noise(request.param)
+    assert isinstance(noise, VolumeNoise)
+    return noise
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_sections_have_the_shape_asked_for_zero_mean_and_unit_variance(
+    volume_noise: VolumeNoise, shape: tuple[int, ...]
+) -> None:
+    like = torch.empty(shape, dtype=torch.bfloat16)
+    depths = [1.5 * i for i in range(shape[0])]
+    assert volume_noise.sections(like, depths, generator()).dtype == torch.bfloat16
+    like = like.float()
+    drawn = volume_noise.sections(like, depths, generator())
+    for fields in (drawn, volume_noise.seeded_sections(like, [5] * shape[0], depths)):
+        assert fields.shape == shape
+        assert fields.mean((-2, -1)).abs().max() < 1e-4
+        assert (fields.var((-2, -1), unbiased=False) - 1).abs().max() < 1e-4
+
+
+def test_sections_of_one_seed_belong_together_and_drawn_ones_do_not(
+    volume_noise: VolumeNoise,
+) -> None:
+    like = torch.empty(8, 2, 48, 48)
+    depths = [10 + 0.5 * i for i in range(8)]
+    one = volume_noise.seeded_sections(like, [3] * 8, depths)
+    others = volume_noise.seeded_sections(like, range(8), depths)
+    drawn = volume_noise.sections(like, depths, generator())
+    assert all(correlation(a, b) > 0.8 for a, b in pairwise(one))
+    assert all(
+        abs(correlation(a, b)) < 0.7 for fields in (others, drawn) for a, b in pairwise(fields)
+    )
+    # Channels are volumes of their own.
+    assert abs(correlation(one[:, 0], one[:, 1])) < 0.7
+
+
+def test_a_section_does_not_depend_on_the_others(volume_noise: VolumeNoise) -> None:
+    like = torch.empty(4, 1, 24, 32)
+    depths = [0.0, 3.0, 3.0, 40.5]
+    together = volume_noise.seeded_sections(like, [1, 1, 2, 2], depths)
+    for i, seed in enumerate((1, 1, 2, 2)):
+        alone = volume_noise.seeded_sections(like[:1], [seed], [depths[i]])
+        assert (together[i] - alone[0]).abs().max() < 1e-5
+
+
+def test_a_section_at_depth_zero_is_the_field_of_the_seed(volume_noise: VolumeNoise) -> None:
+    like = torch.empty(2, 2, 24, 24)
+    sections = volume_noise.seeded_sections(like, [8, 9], [0.0, 0.0])
+    assert torch.allclose(sections, volume_noise.seeded(like, [8, 9]), atol=1e-5)
+
+
+def test_typical_depths_differ_and_lie_within_a_period_of_the_lattice() -> None:
+    depths = Simplex(base_frequency=0.125).typical_depths(8)
+    assert len({round(depth, 3) for depth in depths}) == 8
+    assert all(0 <= depth < 48 for depth in depths)
+    assert max(depths) - min(depths) > 24
 
 
 # What sets them apart -----------------------------------------------------------------------------

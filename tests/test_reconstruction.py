@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pipeline import reconstruction
 from pipeline.config import DetectionConfig, DiffusionConfig, RunConfig
 from pipeline.model import Model, make_scheduler
+from pipeline.noise import VolumeNoise, derive_seed
 from pipeline.reconstruction import chain_path, evaluations_per_slice, reconstruct
 
 
@@ -38,6 +39,7 @@ def stack(n: int = 9, n_channels: int = 1) -> Tensor:
 
 
 ONE_SHOT = DetectionConfig(timesteps=(100, 300), draws=2)
+COHERENT = DetectionConfig(timesteps=(100, 300), draws=2, coherent_noise=True)
 CHAIN = DetectionConfig(reconstruction="chain", timesteps=(40,), draws=2, chain_stride=15)
 
 
@@ -52,6 +54,29 @@ def test_a_slice_s_result_does_not_depend_on_the_batch_size(
         results.append(reconstruct(model(noise), stack(), config, case="a", seed=0))
     for result in results[1:]:
         assert (result - results[0]).abs().max() < 1e-5
+
+
+def test_coherent_noise_is_one_volume_at_the_depths_of_the_slices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fields: list[Tensor] = []
+    coherent = model()
+    add_noise = coherent.scheduler.add_noise
+    monkeypatch.setattr(
+        coherent.scheduler,
+        "add_noise",
+        lambda images, noise, t: (fields.append(noise), add_noise(images, noise, t))[1],
+    )
+    first = reconstruct(coherent, stack(), COHERENT, case="a", seed=0)
+    assert len(fields) == 4
+    grid = coherent.config.grid
+    depths = [i * grid.slice_spacing_mm / grid.spacing_mm for i in range(9)]
+    noise = coherent.scheduler.noise
+    assert isinstance(noise, VolumeNoise)
+    seed = derive_seed(0, "a", 300, 1, 300)
+    assert torch.equal(fields[3], noise.seeded_sections(stack(), [seed] * 9, depths))
+    monkeypatch.setattr(reconstruction, "BATCH_SIZE", 4)
+    assert (reconstruct(model(), stack(), COHERENT, case="a", seed=0) - first).abs().max() < 1e-5
 
 
 def test_a_slice_s_result_does_not_depend_on_the_others_in_the_stack() -> None:

@@ -10,9 +10,16 @@ import numpy as np
 import opensimplex
 import pytest
 import torch
+from opensimplex.constants import GRADIENTS3
 from opensimplex.internals import _init
 
-from pipeline.simplex import _cached_grid, permutations, random_fields, simplex_fields
+from pipeline.simplex import (
+    _gradients,
+    permutations,
+    random_fields,
+    simplex_fields,
+    simplex_slices,
+)
 
 EDGE_SEEDS = (0, 1, -1, 42, 255, 256, 2**31, 2**62, 2**63 - 1, -(2**63), 2**63, 2**64 - 1, 2**70)
 
@@ -56,6 +63,40 @@ def test_a_whole_field_with_the_default_parameters_is_that_of_opensimplex() -> N
     field = simplex_fields([2023], (24, 31))[0].numpy()
     twin = [[reference(2023, y, x, 2**-5, 6, 0.8, 0.0) for x in range(31)] for y in range(24)]
     assert np.abs(field - np.array(twin)).max() < 2e-4 * np.ptp(field)
+
+
+@pytest.mark.parametrize("draw", range(12))
+def test_every_pixel_of_a_section_is_the_octave_sum_of_opensimplex_in_3_d(draw: int) -> None:
+    rng = np.random.default_rng([2, draw])
+    shape = (int(rng.integers(10, 60)), int(rng.integers(10, 60)))
+    parameters = {
+        "base_frequency": float(2.0 ** rng.uniform(-6, -1)),
+        "octaves": int(rng.integers(1, 7)),
+        "decay": float(rng.uniform(0.3, 1.2)),
+    }
+    seeds = [int(s) for s in rng.integers(-(2**63), 2**63, 2)] * 3
+    depths = [float(d) for d in rng.uniform(-50, 200, 5)] + [0.0]
+    fields = simplex_slices(seeds, depths, shape, **parameters)
+    frequencies = [parameters["base_frequency"] * 2**k for k in range(parameters["octaves"])]
+    for _ in range(60):
+        i, y, x = int(rng.integers(6)), int(rng.integers(shape[0])), int(rng.integers(shape[1]))
+        noise = opensimplex.OpenSimplex(seeds[i])
+        twin = sum(
+            parameters["decay"] ** k * noise.noise3(x * f, y * f, depths[i] * f)
+            for k, f in enumerate(frequencies)
+        )
+        value_range = float(fields[i].max() - fields[i].min())
+        assert abs(float(fields[i, y, x]) - twin) < 2e-4 * value_range
+    alone = simplex_fields([seeds[5]], shape, **parameters)
+    assert torch.allclose(fields[5], alone[0], atol=1e-6)
+
+
+def test_each_hash_picks_the_gradient_that_opensimplex_picks() -> None:
+    hashes = torch.arange(256).to(torch.uint8)[:, None]
+    gradients = _gradients(hashes).reshape(256, 3)
+    for value, gradient in enumerate(gradients.tolist()):
+        first = value % 24 * 3
+        assert gradient == list(GRADIENTS3[first : first + 3])
 
 
 def test_permutations_are_those_of_opensimplex_for_any_seed() -> None:
@@ -151,6 +192,32 @@ def test_fields_have_no_preferred_axis(seeded: np.ndarray, drawn: np.ndarray) ->
         assert_equal_means(along_x, along_y, visible=0.3)
 
 
+@pytest.mark.parametrize("depth", [0.0, 1.0, 7.37, 100.0])
+def test_random_sections_have_the_distribution_of_seeded_ones(depth: float) -> None:
+    n_fields = 300
+    seeds = np.random.default_rng(11).integers(0, 2**62, n_fields).tolist()
+    a = simplex_slices(seeds, [depth] * n_fields, (SIZE, SIZE)).numpy()
+    generator = torch.Generator().manual_seed(12)
+    b = random_fields(n_fields, (SIZE, SIZE), generator, depths=[depth] * n_fields).numpy()
+    assert_equal_means(a.var((1, 2))[:, None], b.var((1, 2))[:, None], visible=0.03)
+    assert_equal_means(radial_power(a), radial_power(b), visible=0.3)
+
+
+def test_a_volume_varies_along_its_depth_as_it_does_within_a_slice() -> None:
+    generator = np.random.default_rng(13)
+    steps = {"depth": [], "row": []}
+    for seed in generator.integers(0, 2**62, 40).tolist():
+        volume = simplex_slices([seed] * 9, range(20, 29), (40, 40)).numpy()
+        for lag in (1, 2, 4, 8):
+            steps["depth"].append(np.square(volume[lag] - volume[0]).mean())
+            steps["row"].append(np.square(volume[0, lag:] - volume[0, :-lag]).mean())
+    depth, row = (np.array(steps[k]).reshape(40, 4) for k in ("depth", "row"))
+    # Steps grow with the lag, alike in both directions: one noise in 3-D, not a stack of fields.
+    assert (np.diff(depth.mean(0)) > 0).all()
+    assert depth[:, 0].mean() < 0.5 * depth[:, 3].mean()
+    assert np.abs(np.log(depth.mean(0) / row.mean(0))).max() < 0.15
+
+
 def test_random_fields_are_independent_of_each_other(drawn: np.ndarray) -> None:
     flat = drawn.reshape(N_FIELDS, -1)
     flat = (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
@@ -168,6 +235,27 @@ def test_the_same_seed_gives_the_same_field_wherever_it_stands() -> None:
     assert not torch.allclose(together[0], together[1])
 
 
+def test_a_field_does_not_depend_on_the_fields_beside_it() -> None:
+    seeds = np.random.default_rng(3).integers(-(2**63), 2**63, 70).tolist()
+    together = simplex_fields(seeds, (24, 20))
+    for i in (0, 1, 31, 32, 63, 64, 69):
+        assert torch.allclose(together[i], simplex_fields([seeds[i]], (24, 20))[0], atol=1e-6)
+
+
+def test_sections_come_in_the_order_of_their_depths() -> None:
+    seeds, depths = [1, 2, 1, 3], [4.0, 0.0, 0.0, 4.0]
+    fields = simplex_slices(seeds, depths, (16, 16))
+    for field, seed, depth in zip(fields, seeds, depths, strict=True):
+        assert torch.allclose(field, simplex_slices([seed], [depth], (16, 16))[0], atol=1e-6)
+
+
+def test_a_depth_is_needed_for_each_field() -> None:
+    with pytest.raises(ValueError, match="a depth is needed"):
+        simplex_slices([1, 2], [0.0], (8, 8))
+    with pytest.raises(ValueError, match="a depth is needed"):
+        random_fields(3, (8, 8), depths=[0.0])
+
+
 def test_the_same_generator_gives_the_same_random_fields() -> None:
     a, b, c = (
         random_fields(2, (16, 16), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
@@ -183,8 +271,11 @@ def test_a_larger_field_continues_a_smaller_one() -> None:
 
 def test_mixed_precision_does_not_touch_the_fields() -> None:
     plain = simplex_fields([1], (16, 16))
+    drawn = random_fields(2, (16, 16), torch.Generator().manual_seed(0))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(simplex_fields([1], (16, 16)), plain)
+        again = random_fields(2, (16, 16), torch.Generator().manual_seed(0))
+    assert torch.equal(again, drawn)
 
 
 def test_no_field_at_all_is_an_empty_batch() -> None:
@@ -212,15 +303,6 @@ def test_parameters_out_of_range_are_refused(wrong: dict) -> None:
     parameters = {"shape": (8, 8), **wrong}
     with pytest.raises(ValueError, match="simplex noise needs"):
         simplex_fields([0], **parameters)
-
-
-def test_only_the_latest_grids_are_kept() -> None:
-    limit = _cached_grid.cache_info().maxsize
-    assert limit is not None
-    assert limit <= 16
-    for size in range(5, 5 + limit + 3):
-        simplex_fields([0], (size, 5))
-    assert _cached_grid.cache_info().currsize == limit
 
 
 def test_the_first_use_in_a_process_is_silent() -> None:

@@ -17,6 +17,7 @@ from pipeline.config import RunConfig, override, preset_config
 from pipeline.dataset import EpochSampler, SliceDataset, build_stacks
 from pipeline.errors import InputError
 from pipeline.nifti import write_volume
+from pipeline.noise import Simplex
 from pipeline.scheduler import SimplexDDPMScheduler
 from pipeline.transforms import CaseTransforms
 
@@ -203,6 +204,21 @@ def test_batches_are_reproducible_and_use_our_noise() -> None:
         return target, infer["timesteps"]
 
     assert all(torch.equal(a, b) for a, b in zip(prepared(), prepared(), strict=True))
+
+
+def test_coherent_batches_are_sections_at_depths_that_detection_meets() -> None:
+    scheduler = SimplexDDPMScheduler()
+    images = torch.zeros(6, 1, 16, 16)
+    prepare = training.NoisePrepareBatch(
+        scheduler, torch.Generator().manual_seed(4), (0, 1000), coherent=True
+    )
+    drawn = prepare.get_noise(images)
+    generator = torch.Generator().manual_seed(4)
+    picked = torch.randint(training.N_DEPTHS, (6,), generator=generator)
+    depths = Simplex().typical_depths(training.N_DEPTHS)
+    expected = Simplex().sections(images, [depths[i] for i in picked], generator)
+    assert len(set(picked.tolist())) > 2
+    assert torch.equal(drawn, expected)
 
 
 @pytest.mark.slow
