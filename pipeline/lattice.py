@@ -6,6 +6,7 @@ The weights depend on the grid alone, not on the seed, so they are computed once
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ _OFFSET_POSITIONS = _OFFSETS + _OFFSETS.sum(1, keepdims=True) * _SQUISH
 # So few that the temporary arrays stay in the processor's cache.
 _POINTS_AT_ONCE = 4096
 _CACHE_BYTES = 512 * 2**20
+_MAX_OCTAVES = 32
+# Coordinates up to here leave a float64 enough digits for the place within a cell.
+_MAX_COORDINATE = 2.0**30
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,20 @@ class SimplexGrid:
 
     @property
     def n_bytes(self) -> int:
-        """Memory of the operator: a float32 weight and an int32 index each."""
-        return 8 * self.multiply_adds + 4 * (self.shape[0] * self.shape[1] + 1)
+        """Memory of it all; of the operator, a float32 weight and an int32 index each."""
+        operator = 8 * self.multiply_adds + 4 * (self.shape[0] * self.shape[1] + 1)
+        return operator + self.columns.numel() + 5 * self.z.numel()
 
 
 _cache: OrderedDict[tuple, SimplexGrid] = OrderedDict()
 _cache_lock = Lock()
+if hasattr(os, "register_at_fork"):
+    # A process must not be born with the lock held by a thread that it does not have.
+    os.register_at_fork(
+        before=_cache_lock.acquire,
+        after_in_parent=_cache_lock.release,
+        after_in_child=_cache_lock.release,
+    )
 
 
 def simplex_grid(
@@ -95,10 +107,17 @@ def simplex_grid(
         ValueError: a parameter is out of range.
     """
     finite = all(math.isfinite(value) for value in (base_frequency, decay, *heights))
-    if min(shape) < 1 or not heights or not base_frequency > 0 or not finite:
+    possible = min(shape) >= 1 and 1 <= len(heights) <= _MAX_OCTAVES and base_frequency > 0
+    if not finite or not possible:
         raise ValueError(
-            "simplex noise needs H, W >= 1, octaves >= 1, base_frequency > 0 and finite numbers; "
-            f"got {shape=}, {base_frequency=}, {decay=}, {heights=}"
+            f"simplex noise needs H, W >= 1, octaves in 1..{_MAX_OCTAVES}, base_frequency > 0 and "
+            f"finite numbers; got {shape=}, {base_frequency=}, {decay=}, {heights=}"
+        )
+    highest = max(shape) * base_frequency * 2.0 ** (len(heights) - 1)
+    if max(highest, *map(abs, heights)) > _MAX_COORDINATE:
+        raise ValueError(
+            f"simplex noise is exact up to coordinates of {_MAX_COORDINATE:.2g} lattice units; "
+            f"got {shape=}, {base_frequency=}, octaves={len(heights)}, {heights=}"
         )
     where = _operator_device(torch.device(device or "cpu"))
     pixels = (int(shape[0]), int(shape[1]))
@@ -114,6 +133,11 @@ def simplex_grid(
         while len(_cache) > 1 and sum(g.n_bytes for g in _cache.values()) > _CACHE_BYTES:
             _cache.popitem(last=False)
     return grid
+
+
+def grids_kept(grid: SimplexGrid) -> int:
+    """How many operators are kept at a time, if none is a tenth larger than this one."""
+    return max(1, int(_CACHE_BYTES / (1.1 * grid.n_bytes)))
 
 
 def _operator_device(device: torch.device) -> torch.device:
@@ -143,15 +167,13 @@ def _build_grid(
     size = (shape[0] * shape[1], 3 * len(distinct))
     operator = _csr(np.concatenate(pixels), index, np.concatenate(weights), size)
     columns, column_of = np.unique(distinct // PERIOD, return_inverse=True)
-    # Tensors that are made in inference mode could not be used in training.
-    with torch.inference_mode(False):
-        return SimplexGrid(
-            _as_torch(operator, device),
-            torch.as_tensor(np.stack(np.divmod(columns, PERIOD))).to(device, torch.uint8),
-            torch.as_tensor(column_of).to(device, torch.int32),
-            torch.as_tensor(distinct % PERIOD).to(device, torch.uint8),
-            shape,
-        )
+    return SimplexGrid(
+        _as_torch(operator, device),
+        torch.from_numpy(np.stack(np.divmod(columns, PERIOD))).to(device, torch.uint8),
+        torch.from_numpy(column_of).to(device, torch.int32),
+        torch.from_numpy(distinct % PERIOD).to(device, torch.uint8),
+        shape,
+    )
 
 
 def _grid_points(shape: tuple[int, int], frequency: float, z: float) -> np.ndarray:
@@ -187,13 +209,22 @@ def _as_torch(operator: csr_array, device: torch.device) -> Tensor | csr_array:
     """As torch's own CSR tensor, which uses all cores, where this torch can multiply with it."""
     if device.type == "cpu" and not torch.backends.mkl.is_available():
         return operator
-    with warnings.catch_warnings():
-        # torch says once a process that CSR is in beta; the user can do nothing about it.
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.sparse_csr_tensor(
-            torch.as_tensor(operator.indptr),
-            torch.as_tensor(operator.indices),
-            torch.as_tensor(operator.data),
-            size=operator.shape,
-            check_invariants=False,
-        ).to(device)
+    return _csr_tensor(operator).to(device)
+
+
+def _csr_tensor(operator: csr_array) -> Tensor:
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(operator.indptr),
+        torch.from_numpy(operator.indices),
+        torch.from_numpy(operator.data),
+        size=operator.shape,
+        device="cpu",
+        check_invariants=False,
+    )
+
+
+with warnings.catch_warnings():
+    # torch says once a process that CSR is in beta; the user can do nothing about it. Once, here:
+    # later another thread could be between the two halves of such a block.
+    warnings.simplefilter("ignore", UserWarning)
+    _csr_tensor(csr_array((1, 1), dtype=np.float32))

@@ -82,7 +82,14 @@ def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: 
     """
     has_brain = prepared.brain.flatten(1).any(1)
     slices, brain = prepared.slices[has_brain], prepared.brain[has_brain]
-    restored = reconstruct(model, slices, config, case=prepared.case.name, seed=seed)
+    restored = reconstruct(
+        model,
+        slices,
+        config,
+        case=prepared.case.name,
+        seed=seed,
+        positions=has_brain.nonzero().flatten().tolist(),
+    )
     restored = torch.where(brain, restored, slices)
     maps = torch.stack([residual_map(slices, r, brain, config.residual) for r in restored]).mean(0)
     anomaly_map = torch.zeros_like(prepared.brain, dtype=torch.float32)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.lattice import LATTICE_PERIOD
+from pipeline.lattice import LATTICE_PERIOD, grids_kept, simplex_grid
 from pipeline.simplex import random_fields, simplex_fields, simplex_slices
 
 
@@ -66,6 +66,10 @@ class VolumeNoise(Noise):
         """As `seeded`, but sample i is the slice at ``depths[i]`` of the volume of ``seeds[i]``."""
 
     @abstractmethod
+    def depths_kept(self, like: Tensor) -> int:
+        """For so many depths what they need is kept, and need not be made anew."""
+
+    @abstractmethod
     def typical_depths(self, n_depths: int) -> list[float]:
         """Depths that represent all others: the pattern of the lattice differs between them."""
 
@@ -91,9 +95,12 @@ class Simplex(VolumeNoise):
     """Octave sums of simplex noise (Wyatt et al., "AnoDDPM", CVPR Workshops 2022, section 3.2).
 
     Attributes:
-        base_frequency: cycles per pixel of the first octave.
-        octaves: number of octaves, each at twice the frequency of the last.
-        decay: amplitude ratio from one octave to the next.
+        base_frequency: cycles per pixel of the first octave, in (0, 1].
+        octaves: number of octaves, each at twice the frequency of the last, 1 to 16.
+        decay: amplitude ratio from one octave to the next, 0 to 2.
+
+    Raises:
+        ValueError: a parameter is out of range.
     """
 
     base_frequency: float = 2**-5
@@ -101,8 +108,13 @@ class Simplex(VolumeNoise):
     decay: float = 0.8
 
     def __post_init__(self) -> None:
-        if self.octaves != int(self.octaves) or self.octaves < 1 or not self.base_frequency > 0:
-            raise ValueError(f"simplex needs whole octaves >= 1, base_frequency > 0; got {self}")
+        octaves_fit = 1 <= self.octaves <= 16 and self.octaves == int(self.octaves)
+        if not octaves_fit or not 0 < self.base_frequency <= 1 or not 0 <= self.decay <= 2:
+            raise ValueError(
+                "simplex needs whole octaves in 1..16, base_frequency in (0, 1] and decay in 0..2; "
+                f"got {self}"
+            )
+        object.__setattr__(self, "octaves", int(self.octaves))
 
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
         return random_fields(n_fields, _size(like), generator, **self._parameters(like))
@@ -115,7 +127,7 @@ class Simplex(VolumeNoise):
     def sections(
         self, like: Tensor, depths: Sequence[float], generator: torch.Generator | None = None
     ) -> Tensor:
-        of_channels = [depth for depth in depths for _ in range(like.shape[1])]
+        of_channels = _depths_of_channels(depths, like)
         fields = random_fields(
             len(of_channels),
             _size(like),
@@ -128,14 +140,19 @@ class Simplex(VolumeNoise):
     def seeded_sections(
         self, like: Tensor, seeds: Sequence[int], depths: Sequence[float]
     ) -> Tensor:
-        of_channels = [depth for depth in depths for _ in range(like.shape[1])]
         fields = simplex_slices(
             self._of_channels(seeds, like.shape[1]),
-            of_channels,
+            _depths_of_channels(depths, like),
             _size(like),
             **self._parameters(like),
         )
         return standardise(fields).reshape(like.shape).to(like.dtype)
+
+    def depths_kept(self, like: Tensor) -> int:
+        heights = tuple(0.37 * 2.0**k for k in range(self.octaves))
+        return grids_kept(
+            simplex_grid(_size(like), self.base_frequency, self.decay, heights, like.device)
+        )
 
     def typical_depths(self, n_depths: int) -> list[float]:
         period = LATTICE_PERIOD / self.base_frequency
@@ -150,7 +167,13 @@ class Simplex(VolumeNoise):
         }
 
     def _of_channels(self, seeds: Sequence[int], n_channels: int) -> list[int]:
-        return [seed + channel * _CHANNEL_STEP for seed in seeds for channel in range(n_channels)]
+        return [int(seed) + i * _CHANNEL_STEP for seed in seeds for i in range(n_channels)]
+
+
+def _depths_of_channels(depths: Sequence[float], like: Tensor) -> list[float]:
+    if len(depths) != len(like):
+        raise ValueError(f"a depth is needed for each sample; got {len(depths)} for {len(like)}")
+    return [depth for depth in depths for _ in range(like.shape[1])]
 
 
 def _size(like: Tensor) -> tuple[int, int]:

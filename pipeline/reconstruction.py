@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,7 @@ def reconstruct(
     *,
     case: str,
     seed: int,
+    positions: Sequence[int] | None = None,
 ) -> Tensor:
     """Restore slices from every timestep of a recipe.
 
@@ -43,28 +46,31 @@ def reconstruct(
     Args:
         slices: ``(N, C, H, W)`` in [-1, 1].
         case: name that enters the seed.
+        positions: of the slices in the case's stack; 0, 1, 2 ... where None.
 
     Returns:
         ``(T, N, C, H, W)`` in [-1, 1] on the CPU: for each timestep the mean over the draws.
     """
     results = torch.zeros(len(config.timesteps), *slices.shape)
+    places = list(range(len(slices)) if positions is None else positions)
+    batch_size = _batch_size(model, config, slices)
     # Batches outside: coherent noise then finds the operators of its depths in the cache.
-    for first in range(0, len(slices), BATCH_SIZE):
-        part = slices[first : first + BATCH_SIZE].to(model.device)
-        indices = range(first, first + len(part))
+    for first in range(0, len(slices), batch_size):
+        part = slices[first : first + batch_size].to(model.device)
+        indices = places[first : first + batch_size]
         for i, t in enumerate(config.timesteps):
             for draw in range(config.draws):
                 key = (seed, case, t, draw)
 
                 def noise_at(
-                    step: int, part: Tensor = part, indices: range = indices, key: tuple = key
+                    step: int, part: Tensor = part, indices: list[int] = indices, key: tuple = key
                 ) -> Tensor:
                     return _noise(model, config, part, indices, (*key, step))
 
                 restored = model.scheduler.reconstruct(
                     model.network, part, t, noise_at, path=_path(config, t)
                 )
-                results[i, indices] += restored.cpu() / config.draws
+                results[i, first : first + len(part)] += restored.cpu() / config.draws
     return results
 
 
@@ -72,8 +78,17 @@ def _path(config: DetectionConfig, t: int) -> list[int] | None:
     return None if config.reconstruction == "one_shot" else chain_path(t, config.chain_stride)
 
 
+def _batch_size(model: Model, config: DetectionConfig, slices: Tensor) -> int:
+    noise = model.scheduler.noise
+    if not config.coherent_noise:
+        return BATCH_SIZE
+    if not isinstance(noise, VolumeNoise):
+        raise ValueError(f"coherent noise needs a noise in 3-D; got {noise}")
+    return min(BATCH_SIZE, noise.depths_kept(slices[:1].to(model.device)))
+
+
 def _noise(
-    model: Model, config: DetectionConfig, slices: Tensor, indices: range, key: tuple
+    model: Model, config: DetectionConfig, slices: Tensor, indices: Sequence[int], key: tuple
 ) -> Tensor:
     """Fields for slices at ``indices`` of a case; ``key`` is (seed, case, t, draw, step)."""
     noise = model.scheduler.noise

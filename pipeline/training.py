@@ -250,9 +250,7 @@ class _Training:
         self.scheduler = make_scheduler(config.diffusion)
         self.inferer = DiffusionInferer(self.scheduler)
         self.generator = torch.Generator()
-        self.prepare = NoisePrepareBatch(
-            self.scheduler, self.generator, training.timestep_range, training.coherent_noise
-        )
+        self.prepare = self._prepare_with(self.generator)
         self.loss = WeightedMSE()
         self.rows: list[dict[str, float]] = []
         self.trainer = SupervisedTrainer(
@@ -270,6 +268,12 @@ class _Training:
         )
         self.epoch_loss: list[float] = []
         self.epoch_start = 0.0
+
+    def _prepare_with(self, generator: torch.Generator) -> NoisePrepareBatch:
+        training = self.config.training
+        return NoisePrepareBatch(
+            self.scheduler, generator, training.timestep_range, training.coherent_noise
+        )
 
     def run(self) -> None:
         """Train from the last checkpoint, or from the start, to the end."""
@@ -354,9 +358,7 @@ class _Training:
     def validation_loss(self) -> float:
         """Loss of the EMA weights on the same validation slices, timesteps and noise each time."""
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, "validation"))
-        prepare = NoisePrepareBatch(
-            self.scheduler, generator, self.prepare.timestep_range, self.prepare.coherent
-        )
+        prepare = self._prepare_with(generator)
         ema_model = typing.cast(DiffusionModelUNet, self.ema.ema_model)
         total, count = 0.0, 0
         for batch in DataLoader(self.validation, self.config.training.batch_size):

@@ -18,7 +18,7 @@ def test_the_noise_benchmark_compares_all_methods() -> None:
     options = ["--sizes", "16", "--batches", "2", "--repeats", "1"]
     done = subprocess.run([*script, *options], capture_output=True, text=True, check=True)
     row = next(line for line in done.stdout.splitlines() if line.startswith("| 16 | 2 |"))
-    assert len(row.split("|")) == 12
+    assert len(row.split("|")) == 13
     assert "training step of `small`" in done.stdout
     worst = float(done.stdout.split("largest difference between the methods: ")[1].split()[0])
     assert 0 < worst < 2e-4

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -73,6 +76,15 @@ def test_an_operator_is_built_once() -> None:
     assert simplex_grid((9, 7), 0.1, 0.8, (0.0,)) is not simplex_grid((9, 7), 0.1, 0.8, (0.5,))
 
 
+def test_the_memory_of_an_operator_is_that_of_its_tensors() -> None:
+    grid = simplex_grid((20, 30), 0.1, 0.8, (0.0, 0.0))
+    assert isinstance(grid.operator, Tensor)
+    operator = grid.operator
+    parts = [operator.values(), operator.col_indices(), operator.crow_indices()]
+    parts += [grid.columns, grid.column_of, grid.z]
+    assert grid.n_bytes == sum(part.numel() * part.element_size() for part in parts)
+
+
 def test_only_the_latest_operators_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     size = simplex_grid((16, 16), 0.1, 0.8, (0.0,)).n_bytes
     monkeypatch.setattr(lattice, "_CACHE_BYTES", int(3.5 * size))
@@ -130,6 +142,56 @@ def test_an_operator_that_is_built_in_inference_mode_serves_in_training() -> Non
     (Simplex()(torch.empty(1, 1, 16, 16)) * scale).square().mean().backward()
     assert scale.grad is not None
     assert abs(float(scale.grad) - 2) < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_another_default_dtype_changes_nothing(dtype: torch.dtype) -> None:
+    expected = simplex_fields([1, 2], (20, 24))
+    lattice._cache.clear()
+    torch.set_default_dtype(dtype)
+    try:
+        fields = simplex_fields([1, 2], (20, 24))
+        drawn = random_fields(2, (20, 24), depths=[0.0, 1.0])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(fields, expected)
+    assert drawn.dtype == torch.float32
+
+
+def test_another_default_device_changes_nothing() -> None:
+    expected = simplex_fields([1, 2], (20, 24))
+    lattice._cache.clear()
+    with torch.device("meta"):
+        assert torch.equal(simplex_fields([1, 2], (20, 24)), expected)
+        assert random_fields(2, (20, 24), depths=[0.0, 1.0]).device.type == "cpu"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_process_that_is_forked_while_the_cache_is_in_use_does_not_hang() -> None:
+    stop = threading.Event()
+
+    def use() -> None:
+        while not stop.is_set():
+            simplex_grid((4, 4), 0.1, 0.8, (0.0,))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    try:
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                simplex_grid((4, 4), 0.1, 0.8, (0.0,))
+                os._exit(0)
+            deadline = time.monotonic() + 10
+            while (done := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+                time.sleep(0.001)
+            if done[0] == 0:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+            assert done == (child, 0)
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_warnings_that_a_user_has_set_are_left_alone() -> None:

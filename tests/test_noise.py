@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -110,6 +111,12 @@ def test_seeding_leaves_torch_s_own_generator_alone(noise: Noise) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
+def test_drawing_from_a_generator_leaves_torch_s_own_alone(noise: Noise) -> None:
+    before = torch.get_rng_state()
+    noise(torch.empty(2, 1, 16, 16), generator())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_seed_is_needed_for_each_sample(noise: Noise) -> None:
     with pytest.raises((ValueError, RuntimeError)):
         noise.seeded(torch.empty(3, 1, 16, 16), [1, 2])
@@ -163,6 +170,21 @@ def test_sections_of_one_seed_belong_together_and_drawn_ones_do_not(
     assert abs(correlation(one[:, 0], one[:, 1])) < 0.7
 
 
+def test_every_channel_of_a_section_lies_at_its_depth(volume_noise: VolumeNoise) -> None:
+    like, depths = torch.empty(2, 2, 24, 32), [7.3, 20.0]
+    seeded = volume_noise.seeded_sections(like, [1, 2], depths)
+    moved = volume_noise.seeded_sections(like, [1, 2], [7.8, 20.5])
+    far = volume_noise.seeded_sections(like, [1, 2], [0.0, 0.0])
+    drawn = volume_noise.sections(like, depths, generator())
+    shallow = volume_noise.sections(like, [0.0, 0.0], generator())
+    for i in range(2):
+        for channel in range(2):
+            assert correlation(seeded[i, channel], moved[i, channel]) > 0.8
+            assert abs(correlation(seeded[i, channel], far[i, channel])) < 0.8
+            # The same draws, elsewhere: an operator that ignored the depth would repeat them.
+            assert abs(correlation(drawn[i, channel], shallow[i, channel])) < 0.9
+
+
 def test_a_section_does_not_depend_on_the_others(volume_noise: VolumeNoise) -> None:
     like = torch.empty(4, 1, 24, 32)
     depths = [0.0, 3.0, 3.0, 40.5]
@@ -170,6 +192,14 @@ def test_a_section_does_not_depend_on_the_others(volume_noise: VolumeNoise) -> N
     for i, seed in enumerate((1, 1, 2, 2)):
         alone = volume_noise.seeded_sections(like[:1], [seed], [depths[i]])
         assert (together[i] - alone[0]).abs().max() < 1e-5
+
+
+def test_a_depth_is_needed_for_each_sample(volume_noise: VolumeNoise) -> None:
+    like = torch.empty(3, 2, 16, 16)
+    with pytest.raises(ValueError, match="a depth is needed for each sample"):
+        volume_noise.sections(like, [1.0, 2.0])
+    with pytest.raises(ValueError, match="a depth is needed for each sample"):
+        volume_noise.seeded_sections(like, [1, 2, 3], [1.0, 2.0])
 
 
 def test_a_section_at_depth_zero_is_the_field_of_the_seed(volume_noise: VolumeNoise) -> None:
@@ -182,7 +212,8 @@ def test_typical_depths_differ_and_lie_within_a_period_of_the_lattice() -> None:
     depths = Simplex(base_frequency=0.125).typical_depths(8)
     assert len({round(depth, 3) for depth in depths}) == 8
     assert all(0 <= depth < 48 for depth in depths)
-    assert max(depths) - min(depths) > 24
+    edges = [0.0, *sorted(depths), 48.0]
+    assert max(b - a for a, b in pairwise(edges)) < 12
 
 
 # What sets them apart -----------------------------------------------------------------------------
@@ -234,6 +265,35 @@ def test_a_noise_is_made_by_its_name_and_parameters() -> None:
 def test_an_unknown_noise_lists_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"perlin.*coarse, gaussian, simplex"):
         make_noise("perlin")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"octaves": 2.5},
+        {"octaves": float("inf")},
+        {"octaves": 17},
+        {"base_frequency": float("inf")},
+        {"base_frequency": 6.0},
+        {"decay": float("nan")},
+        {"decay": 1e30},
+    ],
+    ids=str,
+)
+def test_parameters_that_give_no_noise_are_refused_before_any_is_drawn(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="simplex needs whole octaves"):
+        Simplex(**wrong)
+
+
+def test_whole_octaves_may_be_written_with_a_point() -> None:
+    like = torch.empty(1, 1, 16, 16)
+    assert torch.equal(Simplex(octaves=3.0).seeded(like, [1]), Simplex(octaves=3).seeded(like, [1]))
+
+
+def test_seeds_may_be_numpy_s() -> None:
+    like = torch.empty(2, 2, 8, 8)
+    expected = Simplex().seeded(like, [1, 2])
+    assert torch.equal(Simplex().seeded(like, np.array([1, 2])), expected)
 
 
 def test_a_derived_seed_never_changes_between_releases() -> None:

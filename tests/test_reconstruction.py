@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline import reconstruction
+from pipeline import lattice, reconstruction
 from pipeline.config import DetectionConfig, DiffusionConfig, RunConfig
 from pipeline.model import Model, make_scheduler
 from pipeline.noise import VolumeNoise, derive_seed
 from pipeline.reconstruction import chain_path, evaluations_per_slice, reconstruct
+from pipeline.transforms import Grid
 
 
 class Halving(nn.Module):
@@ -28,9 +32,8 @@ class Halving(nn.Module):
 
 def model(noise: str = "simplex", prediction_type: str = "epsilon") -> Model:
     diffusion = DiffusionConfig(noise=noise, prediction_type=prediction_type)
-    return Model(
-        RunConfig(diffusion=diffusion), Halving(), make_scheduler(diffusion), torch.device("cpu")
-    )
+    config = RunConfig(diffusion=diffusion, grid=Grid(16, 1.25, 3.0))
+    return Model(config, Halving(), make_scheduler(diffusion), torch.device("cpu"))
 
 
 def stack(n: int = 9, n_channels: int = 1) -> Tensor:
@@ -69,14 +72,59 @@ def test_coherent_noise_is_one_volume_at_the_depths_of_the_slices(
     )
     first = reconstruct(coherent, stack(), COHERENT, case="a", seed=0)
     assert len(fields) == 4
-    grid = coherent.config.grid
-    depths = [i * grid.slice_spacing_mm / grid.spacing_mm for i in range(9)]
+    depths = [2.4 * i for i in range(9)]
     noise = coherent.scheduler.noise
     assert isinstance(noise, VolumeNoise)
     seed = derive_seed(0, "a", 300, 1, 300)
-    assert torch.equal(fields[3], noise.seeded_sections(stack(), [seed] * 9, depths))
+    torch.testing.assert_close(fields[3], noise.seeded_sections(stack(), [seed] * 9, depths))
     monkeypatch.setattr(reconstruction, "BATCH_SIZE", 4)
     assert (reconstruct(model(), stack(), COHERENT, case="a", seed=0) - first).abs().max() < 1e-5
+
+
+def test_slices_lie_where_they_are_in_the_stack_of_the_case() -> None:
+    whole = reconstruct(model(), stack(), COHERENT, case="a", seed=0)
+    places = [3, 4, 8]
+    some = reconstruct(model(), stack()[places], COHERENT, case="a", seed=0, positions=places)
+    assert (some - whole[:, places]).abs().max() < 1e-5
+    whole = reconstruct(model(), stack(), ONE_SHOT, case="a", seed=0)
+    some = reconstruct(model(), stack()[places], ONE_SHOT, case="a", seed=0, positions=places)
+    assert (some - whole[:, places]).abs().max() < 1e-5
+
+
+def test_a_coherent_batch_is_so_small_that_its_operators_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lattice, "_cache", type(lattice._cache)())
+    monkeypatch.setattr(lattice, "_CACHE_BYTES", 3_000_000)
+    built: list[tuple] = []
+    build = lattice._build_grid
+    monkeypatch.setattr(lattice, "_build_grid", lambda *key: (built.append(key), build(*key))[1])
+    reconstruct(model(), stack(30), COHERENT, case="a", seed=0)
+    assert len(built) == 31  # One for each slice, and one to know its size.
+
+
+def test_coherent_noise_of_a_noise_without_volumes_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"needs a noise in 3-D; got Gaussian"):
+        reconstruct(model("gaussian"), stack(), COHERENT, case="a", seed=0)
+
+
+def test_each_step_of_a_coherent_chain_has_a_volume_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    coherent = model()
+    fields: list[Tensor] = []
+    step = coherent.scheduler.step
+
+    def watched(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if args[4] is not None:
+            fields.append(args[4])
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(coherent.scheduler, "step", watched)
+    config = replace(CHAIN, coherent_noise=True, draws=1)
+    reconstruct(coherent, stack(), config, case="a", seed=0)
+    assert len(fields) == 2
+    assert not torch.allclose(fields[0], fields[1], atol=0.1)
 
 
 def test_a_slice_s_result_does_not_depend_on_the_others_in_the_stack() -> None:

@@ -13,8 +13,10 @@ import torch
 from opensimplex.constants import GRADIENTS3
 from opensimplex.internals import _init
 
+from pipeline.lattice import simplex_grid
 from pipeline.simplex import (
     _gradients,
+    _random_hashes,
     permutations,
     random_fields,
     simplex_fields,
@@ -221,8 +223,33 @@ def test_a_volume_varies_along_its_depth_as_it_does_within_a_slice() -> None:
 def test_random_fields_are_independent_of_each_other(drawn: np.ndarray) -> None:
     flat = drawn.reshape(N_FIELDS, -1)
     flat = (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
-    neighbours = (flat[1:] * flat[:-1]).mean(1)
-    assert abs(neighbours.mean()) < 4 * neighbours.std() / np.sqrt(len(neighbours))
+    for lag in range(1, 65):
+        products = (flat[lag:] * flat[:-lag]).mean(1)
+        assert abs(products.mean()) < 4.5 * products.std() / np.sqrt(len(products)), lag
+        assert products.max() < 0.9
+
+
+def test_random_hashes_are_uniform_whatever_their_place_in_a_word() -> None:
+    grid = simplex_grid((32, 32), 2**-5, 0.8, (0.0,) * 6)
+    hashes = _random_hashes(grid, torch.Generator().manual_seed(0))(0, 160).numpy()
+    for place in range(8):
+        drawn = hashes[:, place::8].ravel()
+        expected = len(drawn) / 256
+        chi_square = ((np.bincount(drawn, minlength=256) - expected) ** 2 / expected).sum()
+        # 255 degrees of freedom: standard deviation 22.6.
+        assert abs(chi_square - 255) < 5 * 22.6
+
+
+def test_seeds_have_a_bias_near_the_origin_that_drawn_fields_do_not_have(
+    seeded: np.ndarray, drawn: np.ndarray
+) -> None:
+    # opensimplex's shuffle does not make all permutations equally often.
+    error = seeded.std() / np.sqrt(N_FIELDS)
+    corner, rest = np.s_[:, :8, :8], np.s_[:, 16:, 16:]
+    assert np.abs(seeded[corner].mean(0)).max() > 5 * error
+    assert np.abs(drawn[corner].mean(0)).max() < 5 * error
+    for fields in (seeded, drawn):
+        assert np.abs(fields[rest].mean(0)).max() < 5.5 * error
 
 
 # Contract -----------------------------------------------------------------------------------------
@@ -258,7 +285,7 @@ def test_a_depth_is_needed_for_each_field() -> None:
 
 def test_the_same_generator_gives_the_same_random_fields() -> None:
     a, b, c = (
-        random_fields(2, (16, 16), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        random_fields(70, (16, 16), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
@@ -289,6 +316,9 @@ def test_no_field_at_all_is_an_empty_batch() -> None:
         {"shape": (0, 8)},
         {"shape": (8, -1)},
         {"octaves": 0},
+        {"octaves": 1100},
+        {"base_frequency": 1e17},
+        {"z": 1e12},
         {"base_frequency": 0.0},
         {"base_frequency": -0.1},
         {"base_frequency": float("nan")},
@@ -301,7 +331,7 @@ def test_no_field_at_all_is_an_empty_batch() -> None:
 )
 def test_parameters_out_of_range_are_refused(wrong: dict) -> None:
     parameters = {"shape": (8, 8), **wrong}
-    with pytest.raises(ValueError, match="simplex noise needs"):
+    with pytest.raises(ValueError, match=r"simplex noise (needs|is exact)"):
         simplex_fields([0], **parameters)
 
 

@@ -221,6 +221,21 @@ def test_coherent_batches_are_sections_at_depths_that_detection_meets() -> None:
     assert torch.equal(drawn, expected)
 
 
+def test_coherent_noise_is_what_training_and_validation_see(
+    controls: list[Case], config: RunConfig, tmp_path: Path
+) -> None:
+    losses = []
+    for coherent in (False, True):
+        settings = {"training.coherent_noise": coherent, "training.epochs": 1}
+        training.train(
+            controls, override(config, settings), tmp_path / str(coherent), progress=False
+        )
+        row = _rows(tmp_path / str(coherent))[0]
+        losses.append((row["train_loss"], row["val_loss"]))
+    assert losses[0][0] != losses[1][0]
+    assert losses[0][1] != losses[1][1]
+
+
 @pytest.mark.slow
 def test_loading_in_workers_changes_nothing(
     controls: list[Case], config: RunConfig, tmp_path: Path

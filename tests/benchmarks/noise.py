@@ -5,7 +5,8 @@
 
 - brain_damage: `np.vectorize` over `OpenSimplex.noise3`, pixel by pixel and octave by octave.
 - noise3array: `opensimplex.noise3array`, which numba runs on all cores, octave by octave.
-- AnoDDPM: its algorithm, a compiled loop over pixels on one thread inside a loop over octaves.
+- AnoDDPM: its algorithm, a compiled loop over pixels and octaves that adds in place, on all cores;
+  its own on one thread is "one thread".
 - seeded, unseeded: `simplex_fields` and `random_fields`.
 
 The first three know no batch: theirs is one field after another, so a few fields tell their rate.
@@ -31,11 +32,12 @@ from pipeline.config import PRESETS
 from pipeline.lattice import simplex_grid
 from pipeline.model import make_scheduler
 from pipeline.network import build_network
+from pipeline.noise import Simplex
 from pipeline.simplex import random_fields, simplex_fields, simplex_slices
 from pipeline.training import NoisePrepareBatch
 
 try:
-    from numba import njit
+    from numba import njit, prange
 except ImportError:
     sys.exit("this benchmark compares with numba: pip install -c constraints.txt numba")
 
@@ -67,22 +69,24 @@ def noise3array(seeds: list[int], size: int) -> np.ndarray:
     return np.stack(fields)
 
 
-@njit
 def _octave(field, frequency, amplitude, perm, perm_grad_index3):
-    for row in range(field.shape[0]):
+    for row in prange(field.shape[0]):
         for column in range(field.shape[1]):
             field[row, column] += amplitude * _noise3(
                 column * frequency, row * frequency, 0.0, perm, perm_grad_index3
             )
 
 
-def anoddpm(seeds: list[int], size: int) -> np.ndarray:
-    """A compiled loop over the pixels of an octave, on one thread."""
+_octave_parallel, _octave_serial = njit(parallel=True)(_octave), njit(_octave)
+
+
+def anoddpm(seeds: list[int], size: int, octave: Callable = _octave_parallel) -> np.ndarray:
+    """A compiled loop over the pixels of an octave."""
     fields = np.zeros((len(seeds), size, size))
     for field, seed in zip(fields, seeds, strict=True):
         tables = _init(seed)
         for frequency, amplitude in AMPLITUDES:
-            _octave(field, frequency, amplitude, *tables)
+            octave(field, frequency, amplitude, *tables)
     return fields
 
 
@@ -115,11 +119,13 @@ def compare(size: int, batch: int, device: str, repeats: int) -> dict[str, float
         "brain_damage": lambda: brain_damage(few[:4], size),
         "noise3array": lambda: noise3array(few, size),
         "AnoDDPM": lambda: anoddpm(few, size),
+        "one thread": lambda: anoddpm(few, size, _octave_serial),
         "seeded": lambda: simplex_fields(seeds, shape, device=device),
         "unseeded": lambda: random_fields(batch, shape, device=device),
     }
     counts = dict.fromkeys(methods, batch)
-    counts |= {"brain_damage": len(few[:4]), "noise3array": len(few), "AnoDDPM": len(few)}
+    counts |= dict.fromkeys(("noise3array", "AnoDDPM", "one thread"), len(few))
+    counts["brain_damage"] = len(few[:4])
     return median_rates(methods, counts, repeats)
 
 
@@ -173,16 +179,20 @@ def step_share(device: str, repeats: int) -> tuple[float, float]:
     return statistics.median(noise_seconds), statistics.median(step_seconds)
 
 
-def volume(size: int, n_slices: int, device: str) -> tuple[float, float]:
-    """Slices a second of one 3-D noise: with operators to be built, and with those in the cache."""
-    depths = [i + 0.5 for i in range(n_slices)]
-    rates = []
-    for _ in range(2):
+def volume(size: int, device: str, repeats: int) -> tuple[int, float, float]:
+    """How many depths are kept (16 at most); slices a second of one 3-D noise at new ones and these."""
+    kept = min(16, Simplex().depths_kept(torch.empty(1, 1, size, size, device=device)))
+
+    def rate(first_depth: float) -> float:
         start = time.perf_counter()
-        simplex_slices([1] * n_slices, depths, (size, size), device=device)
+        depths = [first_depth + i for i in range(kept)]
+        simplex_slices([1] * kept, depths, (size, size), device=device)
         _synchronise()
-        rates.append(n_slices / (time.perf_counter() - start))
-    return rates[0], rates[1]
+        return kept / (time.perf_counter() - start)
+
+    new = [rate(0.5 + 100 * i) for i in range(3)]
+    known = [rate(200.5) for _ in range(repeats)]
+    return kept, statistics.median(new), statistics.median(known)
 
 
 def machine(device: str) -> tuple[float, float]:
@@ -233,10 +243,10 @@ def main() -> None:
     worst = agreement(128, arguments.device)
     print(f"largest difference between the methods: {worst:.1e} of the range\n")
     print(
-        "| size | batch | brain_damage | noise3array | AnoDDPM | seeded | unseeded "
+        "| size | batch | brain_damage | noise3array | AnoDDPM | one thread | seeded | unseeded "
         "| seeded / brain_damage | unseeded / brain_damage | unseeded / noise3array |"
     )
-    print("|" + "---|" * 10)
+    print("|" + "---|" * 11)
     limit_lines = []
     for size in arguments.sizes:
         for batch in arguments.batches:
@@ -253,12 +263,12 @@ def main() -> None:
     print()
     print("\n".join(limit_lines), end="\n\n")
     for size in arguments.sizes:
-        fresh, cached = volume(size, 16, arguments.device)
+        kept, new, known = volume(size, arguments.device, arguments.repeats)
         print(
-            f"{size}x{size}: first call of a process {first_call(size):.2f} s; one 3-D noise, "
-            f"{fresh:.0f} new and {cached:,.0f} known depths a second"
+            f"{size}x{size}: first call of a process {first_call(size):.2f} s; one 3-D noise at "
+            f"{kept} depths, {new:.0f} slices a second at new ones and {known:,.0f} at known ones"
         )
-    noise, step = step_share(arguments.device, max(3, arguments.repeats // 2))
+    noise, step = step_share(arguments.device, arguments.repeats)
     print(
         f"\ntraining step of `small`, 128x128, batch 8: {1e3 * step:.0f} ms, of which noise "
         f"{1e3 * noise:.1f} ms, {100 * noise / step:.2f} %"
