@@ -180,7 +180,7 @@ def step_share(device: str, repeats: int) -> tuple[float, float]:
 
 
 def volume(size: int, device: str, repeats: int) -> tuple[int, float, float]:
-    """How many depths are kept (16 at most); slices a second of one 3-D noise at new ones and these."""
+    """Depths that are kept (16 at most); slices a second of one 3-D noise at new ones and these."""
     kept = min(16, Simplex().depths_kept(torch.empty(1, 1, size, size, device=device)))
 
     def rate(first_depth: float) -> float:

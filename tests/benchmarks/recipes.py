@@ -1,0 +1,79 @@
+"""What settings of the detection change: one trained run, a few labelled cases, several recipes.
+
+    python tests/benchmarks/recipes.py RUN DATA --only CASE,CASE \
+        --try plain --try coherent_noise=true --try draws=1,median_mm=0 --seeds 0 1
+
+Only for cases that are kept for choosing settings; those of a report must not be seen here.
+Prints, for each recipe and seed, the mean and pooled AUPRC and the pooled oracle Dice of voxels in
+the brain on the source grid, and seconds a case. Nothing is thresholded, so nothing is calibrated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from pipeline.cases import find_cases
+from pipeline.config import override
+from pipeline.loading import read_label
+from pipeline.methods import recipe_map
+from pipeline.metrics import auprc, best_dice
+from pipeline.model import load_model
+from pipeline.transforms import CaseTransforms
+
+
+def settings(text: str) -> dict[str, object]:
+    """``draws=1,median_mm=0`` as dotted settings; ``plain`` is none."""
+    if text == "plain":
+        return {}
+    pairs = (part.split("=", 1) for part in re.split(r",(?=\w+=)", text))
+    return {f"detection.{key}": yaml.safe_load(value) for key, value in pairs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", required=True, help="cases, separated by commas")
+    parser.add_argument(
+        "--try", dest="recipes", action="append", default=[], metavar="KEY=VALUE,.."
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arguments = parser.parse_args()
+    model = load_model(arguments.run)
+    transforms = CaseTransforms(model.config.modalities, model.config.grid)
+    cohort = find_cases(arguments.data, modalities=model.config.modalities)
+    cases = [case for case in cohort.cases if case.name in arguments.only.split(",")]
+    prepared = [transforms(case) for case in cases]
+    lesions = [
+        (read_label(case).data > 0)[ready.source_brain]
+        for case, ready in zip(cases, prepared, strict=True)
+    ]
+    print(f"{len(cases)} cases: {', '.join(case.name for case in cases)}\n")
+    print("| recipe | seed | mean AUPRC | pooled AUPRC | pooled oracle Dice | s a case |")
+    print("|---|---|---|---|---|---|")
+    for text in arguments.recipes or ["plain"]:
+        config = override(model.config, settings(text)).detection
+        for seed in arguments.seeds:
+            start = time.monotonic()
+            scores = []
+            for ready in prepared:
+                anomaly_map = recipe_map(ready, model, config, seed).anomaly_map
+                scores.append(ready.to_source(anomaly_map)[ready.source_brain])
+            seconds = (time.monotonic() - start) / len(cases)
+            mean = np.mean([auprc(s, lesion) for s, lesion in zip(scores, lesions, strict=True)])
+            pooled, lesion = np.concatenate(scores), np.concatenate(lesions)
+            print(
+                f"| {text} | {seed} | {mean:.3f} | {auprc(pooled, lesion):.3f} "
+                f"| {best_dice(pooled, lesion)[0]:.3f} | {seconds:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
