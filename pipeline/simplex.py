@@ -114,9 +114,9 @@ def random_fields(
     Every lattice vertex gets an independent, uniform hash of 0..255, where a seed has its
     permutation. The fields are independent of each other. Spectrum, variance and marginal
     distribution are those of seeded fields, which differ in two ways that are faults of their hash:
-    within a few pixels of (0, 0) all seeds share a bias (up to a third of the standard deviation),
-    and in fields of 128 pixels and more some vertices repeat, so that the power of the finest
-    octave varies more from field to field.
+    within a few pixels of (0, 0) all seeds share a bias (up to 0.4 standard deviations), and in
+    fields of 128 pixels and more hashes repeat, so that the power of the finest octave varies more
+    from field to field.
 
     Args:
         generator: source of randomness, torch's own where None. One on the CPU gives the same
