@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.calibration import Calibration, calibrate, load_calibration
+import torch
+
+from pipeline.atlas import save_atlases
+from pipeline.calibration import Calibration, calibrate, load_calibration, save_calibration
 from pipeline.cases import Case, find_cases
 from pipeline.config import RunConfig
 from pipeline.detection import Detector, detect_cases, make_detector
 from pipeline.errors import InputError
 from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
 from pipeline.loading import BrainExtractor, check_same_grid
-from pipeline.methods import METHODS, model_for, runnable
-from pipeline.model import Model
+from pipeline.methods import METHODS, OURS, model_for, runnable
+from pipeline.model import ATLASES, Model, load_model
 from pipeline.nifti import write_text
+from pipeline.normative import make_atlases
 from pipeline.transforms import CaseTransforms
 
 
@@ -125,37 +129,56 @@ def _stored_calibration(model: Model) -> Calibration:
 
 def _calibration_cases(model: Model) -> list[Case]:
     """The validation cases of a run, none if they are gone."""
-    assert model.path is not None
-    datalist = model.path / "datalist.json"
-    if not datalist.is_file():
-        return []
     try:
-        cohort = find_cases(datalist, section="validation", modalities=model.config.modalities)
+        return _cases_of_run(model, "validation")
     except InputError:
         return []
-    return list(cohort.cases)
 
 
-def calibrate_run(
-    model: Model,
+def complete_run(
+    run_dir: Path,
     *,
+    device: torch.device | None = None,
     extract_brain: BrainExtractor | None = None,
     progress: bool = True,
-) -> Calibration:
-    """Calibrate a run on its held-out healthy cases, for every method that it can run by itself.
+) -> Model:
+    """What follows the training: atlases of the training cases, thresholds of the validation cases.
+
+    Leaves ``atlases.npz`` (kept if it is there) and ``calibration.json``, for every method that the
+    run can do by itself.
 
     Raises:
         InputError: those cases are not there.
     """
+    model = load_model(run_dir, device)
     config = model.config
-    cases = _calibration_cases(model)
-    if not cases:
-        raise InputError(f"{model.path}: the validation cases of its datalist.json are not there")
+    transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
+    if not model.atlases:
+        cases = _cases_of_run(model, "training")
+        residual = config.detection.standardise and config.diffusion.noise == METHODS[OURS].noise
+        atlases, _ = make_atlases(cases, model, transforms, residual=residual, progress=progress)
+        save_atlases(run_dir / ATLASES, atlases)
+        model = load_model(run_dir, device)
+    cases = _cases_of_run(model, "validation")
     models = {config.diffusion.noise: model}
     wanted = [name for name, method in METHODS.items() if method.by_default]
     names, _ = runnable(wanted, models)
-    transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
-    return calibrate(cases, names, models, transforms, seed=config.seed, progress=progress)[0]
+    calibration, _ = calibrate(
+        cases, names, models, transforms, seed=config.seed, progress=progress
+    )
+    save_calibration(run_dir / "calibration.json", calibration)
+    return model
+
+
+def _cases_of_run(model: Model, section: str) -> list[Case]:
+    """The cases that a run used for something.
+
+    Raises:
+        InputError: they are not there any more.
+    """
+    assert model.path is not None
+    datalist = model.path / "datalist.json"
+    return list(find_cases(datalist, section=section, modalities=model.config.modalities).cases)
 
 
 def _bad_labels(cases: Sequence[Case], modality: str) -> dict[str, str]:

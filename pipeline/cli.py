@@ -338,12 +338,10 @@ def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run_train(arguments: argparse.Namespace) -> int:
-    from pipeline.benchmark import calibrate_run
+    from pipeline.benchmark import complete_run
     from pipeline.brain_extraction import make_extractor
-    from pipeline.calibration import save_calibration
     from pipeline.cases import Cohort, healthy_for_training
     from pipeline.config import load_config
-    from pipeline.model import load_model
     from pipeline.training import train
 
     config = _run_config(arguments)
@@ -364,9 +362,12 @@ def _run_train(arguments: argparse.Namespace) -> int:
         device=_device(arguments),
         progress=not arguments.quiet,
     )
-    model = load_model(arguments.out, _device(arguments))
-    calibration = calibrate_run(model, extract_brain=extractor, progress=not arguments.quiet)
-    save_calibration(arguments.out / "calibration.json", calibration)
+    complete_run(
+        arguments.out,
+        device=_device(arguments),
+        extract_brain=extractor,
+        progress=not arguments.quiet,
+    )
     return _finish(failed, f"run in {arguments.out}; look at it with tensorboard --logdir")
 
 

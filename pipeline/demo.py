@@ -6,14 +6,12 @@ from pathlib import Path
 
 import torch
 
-from pipeline.benchmark import benchmark, calibrate_run, complete_calibration
-from pipeline.calibration import save_calibration
+from pipeline.benchmark import benchmark, complete_calibration, complete_run
 from pipeline.cases import find_cases, healthy_for_training
 from pipeline.config import override, preset_config
 from pipeline.evaluation import format_table
 from pipeline.figures import benchmark_figures, training_figure
 from pipeline.methods import METHODS, runnable
-from pipeline.model import load_model
 from pipeline.phantom import write_cohort
 from pipeline.training import train
 from pipeline.transforms import CaseTransforms
@@ -73,8 +71,7 @@ def demo(
     healthy, _ = healthy_for_training(find_cases(training_dir, modalities=[MODALITY]))
     train(healthy, config, run_dir, resume=True, device=device, progress=progress)
     training_figure(run_dir)
-    model = load_model(run_dir, device)
-    save_calibration(run_dir / "calibration.json", calibrate_run(model, progress=progress))
+    model = complete_run(run_dir, device=device, progress=progress)
     models = {model.config.diffusion.noise: model}
     names, _ = runnable([name for name, m in METHODS.items() if m.by_default], models)
     cases = find_cases(test_dir, modalities=[MODALITY]).cases

@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.calibration import Calibration
 from pipeline.cases import Case, ImageFile
 from pipeline.errors import InputError
-from pipeline.methods import METHODS, Method
+from pipeline.methods import METHODS, Method, missing_atlases
 from pipeline.metrics import top_mean
 from pipeline.model import Model
 from pipeline.nifti import make_folder, voxel_volume_ml, write_text, write_volume
@@ -106,8 +106,10 @@ def make_detector(
         false_positive_rate: None takes the model's, or 1 % where there is no model.
 
     Raises:
-        InputError: the rate is not calibrated.
+        InputError: the rate is not calibrated, or the run lacks an atlas that the method needs.
     """
+    if reason := missing_atlases(name, model):
+        raise InputError(reason)
     rate = false_positive_rate
     if rate is None:
         rate = model.config.detection.false_positive_rate if model is not None else 0.01

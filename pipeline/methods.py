@@ -16,12 +16,23 @@ from torch import Tensor
 from pipeline.config import DetectionConfig
 from pipeline.errors import InputError
 from pipeline.model import Model
-from pipeline.reconstruction import evaluations_per_slice, reconstruct
-from pipeline.scoring import blur, edge_weight, median_filter, residual_map
+from pipeline.normative import INTENSITY, RESIDUAL, restored_slices, stacked, z_scores
+from pipeline.reconstruction import evaluations_per_slice
+from pipeline.scoring import (
+    RESIDUALS,
+    Factor,
+    blur,
+    edge_weight,
+    median_filter,
+    product_map,
+    residual_map,
+)
 from pipeline.transforms import Prepared
 
 BASELINE_MEDIAN_MM = 10.0
 BLUR_SIGMA_MM = 8.0
+FLOOR, RAW_FLOOR = 0.3, 0.05
+"""Of the factors of a map: in healthy standard deviations, and in units of the intensity range."""
 
 BRAIN_DAMAGE = DetectionConfig(
     timesteps=(200,), draws=1, residual="squared", median_mm=0, edge_mm=0, min_component_ml=0
@@ -61,6 +72,7 @@ class Method:
     Attributes:
         compute: the map of a prepared case; gets the model and the seed.
         noise: what the network must have been trained with; None where none is needed.
+        atlas: whether it needs the run's atlas of the intensity.
         by_default: whether a benchmark runs it unasked.
         min_component_ml: smaller parts of its mask are dropped; None takes the model's setting.
         summary: one line for tables.
@@ -71,34 +83,61 @@ class Method:
     summary: str
     settings: Mapping[str, Any] | None = field(default_factory=dict)
     noise: str | None = None
+    atlas: bool = False
     by_default: bool = True
     min_component_ml: float | None = 0.0
 
 
 def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: int) -> MapResult:
-    """The map of a detection recipe: reconstruct, residual, edge, median.
+    """The map of a detection recipe: reconstruct, residual, and what else the recipe multiplies.
 
     The residuals of the timesteps are averaged; each is taken against the mean of its draws.
+
+    Raises:
+        InputError: the recipe needs an atlas that the run does not have.
     """
-    has_brain = prepared.brain.flatten(1).any(1)
-    slices, brain = prepared.slices[has_brain], prepared.brain[has_brain]
-    restored = reconstruct(
-        model,
-        slices,
-        config,
-        case=prepared.case.name,
-        seed=seed,
-        positions=has_brain.nonzero().flatten().tolist(),
-    )
-    restored = torch.where(brain, restored, slices)
-    maps = torch.stack([residual_map(slices, r, brain, config.residual) for r in restored]).mean(0)
-    anomaly_map = torch.zeros_like(prepared.brain, dtype=torch.float32)
-    anomaly_map[has_brain] = maps
+    restored = restored_slices(prepared, model, config, seed)
+    kinds = {
+        "intensity_power": lambda: _bright(prepared).anomaly_map,
+        "normative_power": lambda: _unusual(prepared, model, config.residual),
+        "residual_power": lambda: _residual(prepared, restored, model, config),
+    }
+    floors = {
+        "intensity_power": 0.0,
+        "normative_power": FLOOR,
+        "residual_power": FLOOR if config.standardise else RAW_FLOOR,
+    }
+    factors = [
+        Factor(_filtered(make(), prepared, config.median_mm), power, floors[name])
+        for name, make in kinds.items()
+        if (power := getattr(config, name))
+    ]
+    anomaly_map = product_map(factors) * prepared.brain
     anomaly_map *= edge_weight(prepared.brain, prepared.grid, config.edge_mm)
-    anomaly_map = median_filter(anomaly_map, prepared.grid, config.median_mm) * prepared.brain
-    pseudo_healthy = prepared.slices.clone()
-    pseudo_healthy[has_brain] = restored.mean(0)
-    return MapResult(anomaly_map, pseudo_healthy, evaluations_per_slice(config))
+    return MapResult(anomaly_map, restored.mean(0), evaluations_per_slice(config))
+
+
+def _residual(
+    prepared: Prepared, restored: Tensor, model: Model, config: DetectionConfig
+) -> Tensor:
+    differences = prepared.slices - restored
+    if config.standardise:
+        z = z_scores(RESIDUAL, stacked(differences), prepared.brain, model)
+        n_timesteps, _, n_channels = differences.shape[:3]
+        differences = z.unflatten(1, (n_timesteps, n_channels)).transpose(0, 1)
+    kind = RESIDUALS[config.residual]
+    return kind(differences).mean((0, 2))[:, None] * prepared.brain
+
+
+def _unusual(prepared: Prepared, model: Model, residual: str) -> Tensor:
+    """How unusual the intensity is at its place; darker, brighter or either, by the residual."""
+    z = z_scores(INTENSITY, prepared.slices, prepared.brain, model)
+    kind = RESIDUALS["absolute" if residual == "squared" else residual]
+    return kind(z).mean(1, keepdim=True)
+
+
+def _filtered(values: Tensor, prepared: Prepared, median_mm: float) -> Tensor:
+    return median_filter(values, prepared.grid, median_mm) * prepared.brain
 
 
 def _ours(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
@@ -131,14 +170,21 @@ def _bright_median(prepared: Prepared, model: Model | None, seed: int) -> MapRes
     return MapResult(smooth * prepared.brain)
 
 
+def _normative(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
+    assert model is not None
+    unusual = _unusual(prepared, model, "absolute")
+    return MapResult(_filtered(unusual, prepared, BASELINE_MEDIAN_MM))
+
+
 def _blur_residual(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
     blurred = blur(prepared.slices, prepared.brain, prepared.grid, BLUR_SIGMA_MM)
     restored = torch.where(prepared.brain, blurred, prepared.slices)
     return MapResult(residual_map(prepared.slices, restored, prepared.brain, "absolute"), restored)
 
 
+OURS = "anomap"
 METHODS: dict[str, Method] = {
-    "anomap": Method(
+    OURS: Method(
         _ours,
         "the full recipe of the run",
         settings=None,
@@ -151,6 +197,12 @@ METHODS: dict[str, Method] = {
         _bright_median,
         "intensity after a 3-D median filter",
         settings={"median_mm": BASELINE_MEDIAN_MM},
+    ),
+    "normative": Method(
+        _normative,
+        "|z| of the intensity at its place among healthy brains, after a 3-D median filter",
+        settings={"median_mm": BASELINE_MEDIAN_MM},
+        atlas=True,
     ),
     "blur_residual": Method(
         _blur_residual,
@@ -205,16 +257,38 @@ def runnable(names: Sequence[str], models: Mapping[str, Model]) -> tuple[list[st
     ready, left_out = [], {}
     for name in names:
         noise = METHODS[name].noise
-        if noise is None or noise in models:
-            ready.append(name)
-        else:
+        if noise is not None and noise not in models:
             left_out[name] = (
                 f"needs a run trained with `--noise {noise}`; give it as a further --model"
             )
+        elif missing := missing_atlases(name, model_for(name, models)):
+            left_out[name] = missing
+        else:
+            ready.append(name)
     return ready, left_out
+
+
+def missing_atlases(name: str, model: Model | None) -> str | None:
+    """Why a method cannot run for want of an atlas of the run; None if it can."""
+    method = METHODS[name]
+    needed = {INTENSITY} if method.atlas else set()
+    if method.settings is None and model is not None:
+        recipe = model.config.detection
+        needed |= {INTENSITY} if recipe.normative_power else set()
+        needed |= {RESIDUAL} if recipe.standardise and recipe.residual_power else set()
+    lacking = needed - set(model.atlases if model is not None else ())
+    if not lacking:
+        return None
+    where = model.path if model is not None else "no run is given"
+    return (
+        f"{where}: no atlas of the {' and '.join(sorted(lacking))} of healthy brains; "
+        "`anomap train ... --resume` makes it"
+    )
 
 
 def model_for(name: str, models: Mapping[str, Model]) -> Model | None:
     """The model that a method needs, None where it needs none."""
-    noise = METHODS[name].noise
-    return None if noise is None else models[noise]
+    method = METHODS[name]
+    if method.noise is not None:
+        return models[method.noise]
+    return next(iter(models.values()), None) if method.atlas else None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from pipeline.atlas import Atlas, load_atlases
 from pipeline.config import DiffusionConfig, RunConfig, load_config
 from pipeline.errors import InputError
 from pipeline.network import build_network
 from pipeline.noise import make_noise
 from pipeline.scheduler import SimplexDDPMScheduler
+
+ATLASES = "atlases.npz"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Model:
     Attributes:
         network: in evaluation mode on ``device``.
         path: the run folder, None where it was not loaded.
+        atlases: what healthy brains show at each place, by name; see `pipeline.normative`.
         weights_sha256: of ``model.pt``.
     """
 
@@ -32,6 +37,7 @@ class Model:
     device: torch.device
     path: Path | None = None
     weights_sha256: str | None = None
+    atlases: Mapping[str, Atlas] = field(default_factory=dict)
 
 
 def make_scheduler(config: DiffusionConfig) -> SimplexDDPMScheduler:
@@ -73,6 +79,7 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
         device=device,
         path=run_dir,
         weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        atlases=load_atlases(atlases) if (atlases := run_dir / ATLASES).is_file() else {},
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,6 +41,37 @@ def residual_map(image: Tensor, reconstruction: Tensor, brain: Tensor, kind: str
     if image.shape != reconstruction.shape or kind not in RESIDUALS:
         raise ValueError(f"shapes {image.shape}, {reconstruction.shape}; residual {kind!r}")
     return RESIDUALS[kind](image - reconstruction).mean(1, keepdim=True) * brain
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One reason to call a voxel anomalous.
+
+    Attributes:
+        values: ``(N, 1, H, W)``, >= 0, higher = more anomalous.
+        power: how much it counts.
+        floor: added to the values, so that one reason alone cannot veto the others.
+    """
+
+    values: Tensor
+    power: float
+    floor: float
+
+
+def product_map(factors: Sequence[Factor]) -> Tensor:
+    """Product of the factors, each to its power; a single one to the power 1 is left as it is.
+
+    Raises:
+        ValueError: there is no factor.
+    """
+    if not factors:
+        raise ValueError("a map needs a factor")
+    if len(factors) == 1 and factors[0].power == 1:
+        return factors[0].values
+    result = torch.ones_like(factors[0].values)
+    for factor in factors:
+        result = result * (factor.floor + factor.values) ** factor.power
+    return result
 
 
 def median_filter(maps: Tensor, grid: Grid, width_mm: float) -> Tensor:

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pipeline.atlas import load_atlases
 from pipeline.cli import main
 
 MICRO = [
@@ -93,6 +94,24 @@ def test_finished_cases_are_not_done_again(world: Path, tmp_path: Path) -> None:
     assert (tmp_path / "phantom_t000/anomaly.nii.gz").stat().st_mtime_ns > before
 
 
+def test_a_run_holds_what_healthy_brains_show_and_makes_it_anew_if_it_is_gone(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(world / "run", run)
+    datalist = json.loads((run / "datalist.json").read_text())
+    atlases = load_atlases(run / "atlases.npz")
+    assert atlases["intensity"].n_cases == len(datalist["training"])
+    assert set(atlases) == {"intensity", "residual"}
+    (run / "atlases.npz").unlink()
+    scan = world / "test/tumour/phantom_t000/phantom_t000_flair.nii.gz"
+    assert _anomap("detect", scan, "--model", run, "-o", tmp_path / "out") == 2
+    assert "no atlas of the intensity and residual" in capsys.readouterr().err
+    (run / "atlases.npz").write_bytes(b"torn")
+    assert _anomap("detect", scan, "--model", run, "-o", tmp_path / "out") == 2
+    assert "atlases.npz: not the atlases of a run" in capsys.readouterr().err
+
+
 def test_evaluation_and_benchmark_agree(world: Path, tmp_path: Path) -> None:
     assert _detect(world, tmp_path / "out", world / "test") == 0
     assert _anomap("evaluate", tmp_path / "out", "--labels", world / "test") == 0
@@ -106,7 +125,7 @@ def test_evaluation_and_benchmark_agree(world: Path, tmp_path: Path) -> None:
     assert summary["n_cases"] == 3
     assert set(summary["methods"]) == {
         *("anomap", "intensity", "intensity_dark", "intensity_median", "blur_residual"),
-        "brain_damage",
+        *("brain_damage", "normative"),
     }
     bright = summary["methods"]["intensity"]["auroc"]["mean"]
     dark = summary["methods"]["intensity_dark"]["auroc"]["mean"]

@@ -15,8 +15,8 @@ ORDER = (
     *("layouts", "cases"),
     *("fields", "tissue", "brain", "tumour", "phantom"),
     *("loading", "brain_extraction", "transforms"),
-    *("scoring", "config", "model", "dataset", "training"),
-    *("reconstruction", "methods", "calibration", "metrics", "detection"),
+    *("scoring", "config", "atlas", "model", "dataset", "training"),
+    *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
     *("evaluation", "benchmark", "figures", "report", "bundle", "demo", "cli", "__main__"),
 )
 PHANTOM_MAY_IMPORT = {"errors", "nifti", "layouts", "cases"}

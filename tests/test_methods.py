@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,18 @@ from torch import nn
 from pipeline.cases import Case, ImageFile
 from pipeline.config import override, preset_config
 from pipeline.errors import InputError
-from pipeline.methods import METHODS, model_for, runnable, select_methods
+from pipeline.methods import (
+    FLOOR,
+    METHODS,
+    RAW_FLOOR,
+    model_for,
+    recipe_map,
+    runnable,
+    select_methods,
+)
 from pipeline.model import Model, make_scheduler
 from pipeline.nifti import write_volume
+from pipeline.normative import make_atlases
 from pipeline.transforms import CaseTransforms, Prepared
 
 
@@ -36,12 +47,21 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return CaseTransforms(("flair",), grid)(Case("a", "a", {"flair": ImageFile(path)}))
 
 
-def _models() -> dict[str, Model]:
+def _models(prepared: Prepared) -> dict[str, Model]:
+    """One for each noise, with atlases of the brain itself."""
     models = {}
     for noise in ("simplex", "gaussian", "coarse"):
         config = override(preset_config("tiny", ("flair",)), {"diffusion.noise": noise})
         scheduler = make_scheduler(config.diffusion)
-        models[noise] = Model(config, _Zero(), scheduler, torch.device("cpu"))
+        model = Model(config, _Zero(), scheduler, torch.device("cpu"))
+        atlases, _ = make_atlases(
+            [prepared.case],
+            model,
+            prepared._transforms,
+            residual=noise == "simplex",
+            progress=False,
+        )
+        models[noise] = replace(model, atlases=atlases)
     return models
 
 
@@ -49,7 +69,7 @@ def _models() -> dict[str, Model]:
 def test_a_map_is_finite_not_negative_and_zero_outside_the_brain(
     name: str, prepared: Prepared
 ) -> None:
-    result = METHODS[name].compute(prepared, model_for(name, _models()), 0)
+    result = METHODS[name].compute(prepared, model_for(name, _models(prepared)), 0)
     assert result.anomaly_map.shape == prepared.brain.shape
     assert torch.isfinite(result.anomaly_map).all()
     assert result.anomaly_map.min() >= 0
@@ -70,14 +90,14 @@ def test_bright_and_dark_intensity_add_up_to_one(prepared: Prepared) -> None:
 
 
 def test_the_chain_asks_the_network_251_times(prepared: Prepared) -> None:
-    result = METHODS["anoddpm_chain"].compute(prepared, _models()["simplex"], 0)
+    result = METHODS["anoddpm_chain"].compute(prepared, _models(prepared)["simplex"], 0)
     assert result.evaluations == 251
     assert not METHODS["anoddpm_chain"].by_default
 
 
-def test_methods_without_their_network_are_left_out_with_a_reason() -> None:
+def test_methods_without_their_network_are_left_out_with_a_reason(prepared: Prepared) -> None:
     names = select_methods("all")
-    ready, left_out = runnable(names, {"simplex": _models()["simplex"]})
+    ready, left_out = runnable(names, {"simplex": _models(prepared)["simplex"]})
     assert list(left_out) == ["gaussian_one_shot"]
     assert "gaussian" in left_out["gaussian_one_shot"]
     assert set(ready) | set(left_out) == set(METHODS)
@@ -86,3 +106,51 @@ def test_methods_without_their_network_are_left_out_with_a_reason() -> None:
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(InputError, match="magic"):
         select_methods("anomap,magic")
+
+
+def test_methods_without_their_atlas_are_left_out_with_a_reason(prepared: Prepared) -> None:
+    bare = {"simplex": replace(_models(prepared)["simplex"], atlases={})}
+    ready, left_out = runnable(["anomap", "normative", "brain_damage", "intensity"], bare)
+    assert ready == ["brain_damage", "intensity"]
+    assert "no atlas of the intensity and residual" in left_out["anomap"]
+    assert "no atlas of the intensity of" in left_out["normative"]
+    assert "--resume" in left_out["normative"]
+    _, left_out = runnable(["normative"], {})
+    assert "no run is given" in left_out["normative"]
+
+
+def test_the_map_is_the_product_of_its_factors(prepared: Prepared) -> None:
+    model = _models(prepared)["simplex"]
+    settings = {"median_mm": 0.0, "edge_mm": 0.0, "draws": 1, "timesteps": (200,)}
+    recipe = replace(model.config.detection, standardise=False, **settings)
+
+    def map_of(intensity: float, normative: float, residual: float) -> torch.Tensor:
+        powers = {"intensity_power": intensity, "normative_power": normative}
+        config = replace(recipe, residual_power=residual, **powers)
+        return recipe_map(prepared, model, config, 0).anomaly_map[prepared.brain]
+
+    intensity, normative, residual = map_of(1, 0, 0), map_of(0, 1, 0), map_of(0, 0, 1)
+    fused = map_of(1.0, 0.5, 2.0)
+    expected = intensity * (FLOOR + normative) ** 0.5 * (RAW_FLOOR + residual) ** 2
+    torch.testing.assert_close(fused, expected)
+    torch.testing.assert_close(
+        intensity, METHODS["intensity"].compute(prepared, None, 0).anomaly_map[prepared.brain]
+    )
+    assert len({round(float(part.sum()), 4) for part in (intensity, normative, residual)}) == 3
+
+
+def test_a_recipe_for_dark_lesions_sees_them(prepared: Prepared) -> None:
+    model = _models(prepared)["simplex"]
+    middle = len(prepared.slices) // 2
+    row, column = prepared.brain[middle, 0].nonzero().float().mean(0).long().tolist()
+    dark = prepared.slices.clone()
+    dark[middle, 0, row, column] = -0.99
+    changed = replace(prepared, slices=dark)
+    settings = {"median_mm": 0.0, "normative_power": 1.0, "residual_power": 0.0}
+    for residual, sees in (("absolute", True), ("negative", True), ("positive", False)):
+        recipe = replace(model.config.detection, residual=residual, intensity_power=0.0, **settings)
+        before, after = (
+            float(recipe_map(p, model, recipe, 0).anomaly_map[middle, 0, row, column])
+            for p in (prepared, changed)
+        )
+        assert (after > before + 1) == sees

@@ -9,10 +9,12 @@ from scipy import ndimage
 
 from pipeline.scoring import (
     RESIDUALS,
+    Factor,
     _odd,
     blur,
     edge_weight,
     median_filter,
+    product_map,
     residual_map,
     threshold_map,
 )
@@ -212,3 +214,13 @@ def test_an_empty_mask_stays_empty() -> None:
     mask = threshold_map(np.zeros((4, 4, 4), np.float32), 0.5, 1.0, 1.0)
     assert mask.dtype == bool
     assert not mask.any()
+
+
+def test_a_product_of_factors_counted_by_hand() -> None:
+    a, b = (torch.tensor(v).reshape(1, 1, 1, 2) for v in ([0.0, 2.0], [3.0, 7.0]))
+    product = product_map([Factor(a, 1.0, 0.5), Factor(b, 0.5, 2.0)])
+    expected = torch.tensor([0.5 * 5**0.5, 2.5 * 3.0]).reshape(1, 1, 1, 2)
+    torch.testing.assert_close(product, expected)
+    assert torch.equal(product_map([Factor(b, 1.0, 2.0)]), b)
+    with pytest.raises(ValueError, match="needs a factor"):
+        product_map([])

@@ -1,0 +1,128 @@
+"""Healthy brains as the measure: atlases of a run, and what is unusual against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pipeline.atlas import Atlas, AtlasBuilder
+from pipeline.cases import Case
+from pipeline.config import DetectionConfig
+from pipeline.errors import InputError
+from pipeline.model import Model
+from pipeline.reconstruction import reconstruct
+from pipeline.transforms import CaseTransforms, Prepared
+
+INTENSITY, RESIDUAL = "intensity", "residual"
+"""Names of a run's atlases; the second holds a quantity for each timestep and channel."""
+
+MIN_SPREAD = {INTENSITY: 0.08, RESIDUAL: 0.03}
+"""Floors of the spread, in units of the intensity range [-1, 1]."""
+MAX_RESIDUAL_CASES = 40
+"""So many training brains are reconstructed for the atlas of the residual."""
+
+
+def smoothing_mm(n_cases: int) -> float:
+    """Smoothing of an atlas of so many brains: few brains leave much of their own anatomy in it."""
+    return float(np.clip(120.0 / n_cases, 1.0, 12.0))
+
+
+def restored_slices(prepared: Prepared, model: Model, config: DetectionConfig, seed: int) -> Tensor:
+    """Every slice restored from every timestep of a recipe, ``(T, N, C, H, W)``.
+
+    Outside the brain, and in slices without brain, the image itself.
+    """
+    has_brain = prepared.brain.flatten(1).any(1)
+    restored = prepared.slices.repeat(len(config.timesteps), 1, 1, 1, 1)
+    restored[:, has_brain] = reconstruct(
+        model,
+        prepared.slices[has_brain],
+        config,
+        case=prepared.case.name,
+        seed=seed,
+        positions=has_brain.nonzero().flatten().tolist(),
+    )
+    return torch.where(prepared.brain, restored, prepared.slices)
+
+
+def make_atlases(
+    cases: Sequence[Case],
+    model: Model,
+    transforms: CaseTransforms,
+    *,
+    residual: bool,
+    progress: bool = True,
+) -> tuple[dict[str, Atlas], dict[str, str]]:
+    """Atlases of the intensity and of the residual of healthy brains.
+
+    The residual of the recipe, image - restored, has one quantity for each timestep and channel; of
+    many brains, `MAX_RESIDUAL_CASES` evenly chosen ones are reconstructed.
+
+    Args:
+        cases: those that the run was trained on.
+        residual: whether the second is wanted; it costs reconstructions.
+
+    Returns:
+        The atlases by name, and case name -> reason for those that could not be read.
+
+    Raises:
+        InputError: no case could be read.
+    """
+    intensity, residuals = AtlasBuilder(), AtlasBuilder()
+    failed: dict[str, str] = {}
+    step = max(1, -(-len(cases) // MAX_RESIDUAL_CASES))
+    for i, case in enumerate(tqdm(cases, desc="atlas", unit="case", disable=not progress)):
+        try:
+            prepared = transforms(case)
+        except InputError as error:
+            failed[case.name] = str(error)
+            continue
+        brain, healthy = prepared.brain[:, 0].numpy(), prepared.healthy[:, 0].numpy()
+        intensity.add(prepared.slices.numpy(), brain, healthy)
+        if residual and i % step == 0:
+            config = model.config
+            restored = restored_slices(prepared, model, config.detection, config.seed)
+            residuals.add(stacked(prepared.slices - restored).numpy(), brain, healthy)
+    if not intensity.n_cases:
+        raise InputError(f"no case for an atlas could be read: {next(iter(failed.values()), '')}")
+    builders = {INTENSITY: intensity} | ({RESIDUAL: residuals} if residuals.n_cases else {})
+    return {
+        name: builder.build(sigma_mm=smoothing_mm(builder.n_cases), min_spread=MIN_SPREAD[name])
+        for name, builder in builders.items()
+    }, failed
+
+
+def stacked(differences: Tensor) -> Tensor:
+    """``(T, N, C, H, W)`` as the quantities ``(N, T * C, H, W)`` of an atlas."""
+    return differences.transpose(0, 1).flatten(1, 2)
+
+
+def z_scores(name: str, values: Tensor, brain: Tensor, model: Model) -> Tensor:
+    """How unusual values are at their place, in healthy standard deviations.
+
+    Args:
+        name: of the run's atlas, `INTENSITY` or `RESIDUAL`.
+        values: ``(N, K, H, W)``.
+        brain: ``(N, 1, H, W)`` bool.
+
+    Returns:
+        Signed, same shape as ``values``; 0 outside the brain.
+
+    Raises:
+        InputError: the run has no such atlas, or one of another recipe.
+    """
+    if name not in model.atlases:
+        raise InputError(
+            f"{model.path}: has no atlas of the {name}; `anomap train ... --resume` makes it"
+        )
+    atlas = model.atlases[name]
+    if len(atlas.mean) != values.shape[1]:
+        raise InputError(
+            f"{model.path}: its atlas of the {name} is that of another recipe ({len(atlas.mean)} "
+            f"quantities, {values.shape[1]} now); remove atlases.npz and give --resume"
+        )
+    return torch.from_numpy(atlas.z_scores(values.numpy(), brain[:, 0].numpy()))
