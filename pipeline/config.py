@@ -295,7 +295,7 @@ def _recipe(bright: bool) -> dict[str, Any]:
     else:
         powers = {"intensity_power": 0.0, "normative_power": 0.5, "residual_power": 1.0}
         residual = "absolute"
-    settings = {"residual": residual, "standardise": True, **powers}
+    settings = {"residual": residual, "standardise": True, "edge_mm": 0.0, **powers}
     return {f"detection.{key}": value for key, value in settings.items()}
 
 
