@@ -78,6 +78,7 @@ class Detector:
         }
         if self.model is not None:
             record["weights_sha256"] = self.model.weights_sha256
+            record["atlases_sha256"] = self.model.atlases_sha256
         return dict(json.loads(json.dumps(record)))
 
 

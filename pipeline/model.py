@@ -29,6 +29,7 @@ class Model:
         path: the run folder, None where it was not loaded.
         atlases: what healthy brains show at each place, by name; see `pipeline.normative`.
         weights_sha256: of ``model.pt``.
+        atlases_sha256: of ``atlases.npz``.
     """
 
     config: RunConfig
@@ -38,6 +39,7 @@ class Model:
     path: Path | None = None
     weights_sha256: str | None = None
     atlases: Mapping[str, Atlas] = field(default_factory=dict)
+    atlases_sha256: str | None = None
 
 
 def make_scheduler(config: DiffusionConfig) -> SimplexDDPMScheduler:
@@ -59,7 +61,7 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
     if not (run_dir / "config.yaml").is_file():
         raise InputError(f"{run_dir}: not a run; expected config.yaml and model.pt in it")
     config = load_config(run_dir / "config.yaml")
-    weights = run_dir / "model.pt"
+    weights, atlases = run_dir / "model.pt", run_dir / ATLASES
     if not weights.is_file():
         raise InputError(
             f"{run_dir}: the training is not finished (no model.pt); continue it with "
@@ -78,9 +80,14 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
         scheduler=make_scheduler(config.diffusion),
         device=device,
         path=run_dir,
-        weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        atlases=load_atlases(atlases) if (atlases := run_dir / ATLASES).is_file() else {},
+        weights_sha256=_sha256(weights),
+        atlases=load_atlases(atlases) if atlases.is_file() else {},
+        atlases_sha256=_sha256(atlases) if atlases.is_file() else None,
     )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def default_device() -> torch.device:
