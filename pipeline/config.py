@@ -20,7 +20,7 @@ from pipeline.scheduler import PREDICTIONS, SCHEDULES
 from pipeline.scoring import RESIDUALS
 from pipeline.transforms import Grid
 
-RECONSTRUCTIONS = ("one_shot", "chain")
+RECONSTRUCTIONS = ("one_shot", "chain", "clean")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ class DetectionConfig:
     """The recipe from image to map.
 
     Attributes:
-        reconstruction: ``one_shot`` (one evaluation) or ``chain`` (walk back step by step).
+        reconstruction: ``one_shot`` (one evaluation), ``chain`` (walk back step by step) or
+            ``clean`` (one evaluation without noise, as of a denoising autoencoder).
         timesteps: each t gives a reconstruction; their residuals are averaged.
         draws: noise fields for each t; their reconstructions are averaged.
         coherent_noise: the fields of a case's slices are slices of one 3-D noise.

@@ -47,6 +47,13 @@ to signal ratio of 0.46; t = 250 on the cosine schedule with unit variance has 0
 """
 
 
+DAE = replace(
+    BRAIN_DAMAGE, reconstruction="clean", residual="absolute", median_mm=BASELINE_MEDIAN_MM
+)
+"""A denoising autoencoder (Kascenas et al., MIDL 2022): trained with coarse noise, which is left
+out at test; the absolute error after a median filter."""
+
+
 @dataclass(frozen=True)
 class MapResult:
     """What a method makes of a case, on the working grid.
@@ -220,6 +227,12 @@ METHODS: dict[str, Method] = {
         "the same with Gaussian noise (DDPM)",
         settings=asdict(BRAIN_DAMAGE),
         noise="gaussian",
+    ),
+    "dae": Method(
+        _fixed_recipe(DAE),
+        "denoising autoencoder: coarse noise in training, none at test",
+        settings=asdict(DAE),
+        noise="coarse",
     ),
     "anoddpm_chain": Method(
         _fixed_recipe(ANODDPM),

@@ -21,6 +21,8 @@ def chain_path(timestep: int, stride: int = 1) -> list[int]:
 
 def evaluations_per_slice(config: DetectionConfig) -> int:
     """Network evaluations that a recipe spends on a slice."""
+    if config.reconstruction == "clean":
+        return len(config.timesteps)
     if config.reconstruction == "one_shot":
         return len(config.timesteps) * config.draws
     steps = sum(len(chain_path(t, config.chain_stride)) for t in config.timesteps)
@@ -54,12 +56,14 @@ def reconstruct(
     results = torch.zeros(len(config.timesteps), *slices.shape)
     places = list(range(len(slices)) if positions is None else positions)
     batch_size = _batch_size(model, config, slices)
+    # Without noise all draws are alike.
+    n_draws = 1 if config.reconstruction == "clean" else config.draws
     # Batches outside: coherent noise then finds the operators of its depths in the cache.
     for first in range(0, len(slices), batch_size):
         part = slices[first : first + batch_size].to(model.device)
         indices = places[first : first + batch_size]
         for i, t in enumerate(config.timesteps):
-            for draw in range(config.draws):
+            for draw in range(n_draws):
                 key = (seed, case, t, draw)
 
                 def noise_at(
@@ -70,12 +74,12 @@ def reconstruct(
                 restored = model.scheduler.reconstruct(
                     model.network, part, t, noise_at, path=_path(config, t)
                 )
-                results[i, first : first + len(part)] += restored.cpu() / config.draws
+                results[i, first : first + len(part)] += restored.cpu() / n_draws
     return results
 
 
 def _path(config: DetectionConfig, t: int) -> list[int] | None:
-    return None if config.reconstruction == "one_shot" else chain_path(t, config.chain_stride)
+    return chain_path(t, config.chain_stride) if config.reconstruction == "chain" else None
 
 
 def _batch_size(model: Model, config: DetectionConfig, slices: Tensor) -> int:
@@ -91,6 +95,8 @@ def _noise(
     model: Model, config: DetectionConfig, slices: Tensor, indices: Sequence[int], key: tuple
 ) -> Tensor:
     """Fields for slices at ``indices`` of a case; ``key`` is (seed, case, t, draw, step)."""
+    if config.reconstruction == "clean":
+        return torch.zeros_like(slices)
     noise = model.scheduler.noise
     if config.coherent_noise:
         assert isinstance(noise, VolumeNoise)

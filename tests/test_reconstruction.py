@@ -103,6 +103,23 @@ def test_a_coherent_batch_is_so_small_that_its_operators_are_kept(
     assert len(built) == 31  # One for each slice, and one to know its size.
 
 
+@pytest.mark.parametrize("prediction_type", ["epsilon", "sample", "v_prediction"])
+def test_a_clean_reconstruction_asks_the_network_once_and_adds_no_noise(
+    prediction_type: str,
+) -> None:
+    config = DetectionConfig(reconstruction="clean", timesteps=(200,), draws=3)
+    clean = model(prediction_type=prediction_type)
+    restored = reconstruct(clean, stack(), config, case="a", seed=0)
+    assert clean.network.evaluations == 9
+    scheduler = clean.scheduler
+    x_t = scheduler.alpha_bar(200, stack()).sqrt() * stack()
+    output = Halving()(x_t, torch.tensor([200]))
+    expected = scheduler.predict_x_0(output, 200, x_t)
+    torch.testing.assert_close(restored[0], expected)
+    other = reconstruct(clean, stack(), config, case="b", seed=5)
+    assert torch.equal(other, restored)
+
+
 def test_coherent_noise_of_a_noise_without_volumes_is_refused() -> None:
     with pytest.raises(ValueError, match=r"needs a noise in 3-D; got Gaussian"):
         reconstruct(model("gaussian"), stack(), COHERENT, case="a", seed=0)
@@ -215,6 +232,7 @@ def test_an_identity_of_x_0_is_returned_unchanged() -> None:
     ("config", "expected"),
     [
         (DetectionConfig(timesteps=(200,), draws=1), 1),
+        (DetectionConfig(reconstruction="clean", timesteps=(100, 200), draws=3), 2),
         (DetectionConfig(timesteps=(100, 200, 300), draws=3), 9),
         (DetectionConfig(reconstruction="chain", timesteps=(250,), draws=1), 251),
         (DetectionConfig(reconstruction="chain", timesteps=(50,), draws=2, chain_stride=10), 12),
