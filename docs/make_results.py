@@ -21,6 +21,12 @@ BAD_MASKS = "Subj3,Subj5,Subj6,Subj8,Subj15,Subj19,Subj20,Subj23"
 # Cases on which settings may be chosen; they are never reported.
 TUNING = "BRATS_460,BRATS_462,BRATS_464,BRATS_466,BRATS_468"
 HOLD_OUT = 24
+# Runs by their noise; that of the denoising autoencoder predicts the image itself.
+NOISES = {
+    "simplex": ["--noise", "simplex"],
+    "gaussian": ["--noise", "gaussian"],
+    "coarse": ["--noise", "coarse", "--set", "diffusion.prediction_type=sample"],
+}
 
 HEAD = """\
 # Results
@@ -149,9 +155,9 @@ def _train(script: Script, data: Path, modality: str, run: Path, *more: object) 
 
 
 def _flair(script: Script, arguments: argparse.Namespace, work: Path) -> list[str]:
-    runs = {noise: work / f"flair_{noise}" for noise in ("simplex", "gaussian")}
+    runs = {noise: work / f"flair_{noise}" for noise in NOISES}
     for noise, run in runs.items():
-        more = ["--preset", arguments.preset, "--leave-out", BAD_MASKS, "--noise", noise]
+        more = ["--preset", arguments.preset, "--leave-out", BAD_MASKS, *NOISES[noise]]
         _train(script, arguments.healthy_flair, "flair", run, *more)
     out = work / "bench_flair"
     models = [word for run in runs.values() for word in ("--model", run)]
@@ -169,9 +175,9 @@ def _flair(script: Script, arguments: argparse.Namespace, work: Path) -> list[st
 
 
 def _t1(script: Script, arguments: argparse.Namespace, work: Path) -> list[str]:
-    runs = {noise: work / f"t1_{noise}" for noise in ("simplex", "gaussian")}
+    runs = {noise: work / f"t1_{noise}" for noise in NOISES}
     for noise, run in runs.items():
-        more = ["--preset", arguments.preset, "--hold-out", HOLD_OUT, "--noise", noise]
+        more = ["--preset", arguments.preset, "--hold-out", HOLD_OUT, *NOISES[noise]]
         _train(script, arguments.healthy_t1, "t1", run, *more)
     cohort = work / "t1_inserted"
     source = runs["simplex"] / "datalist.json"

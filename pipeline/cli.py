@@ -549,8 +549,8 @@ def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         help="names separated by commas, or all (default: all but the chain): anomap, intensity, "
-        "intensity_dark, intensity_median, normative, blur_residual, brain_damage, gaussian_one_shot, dae, "
-        "anoddpm_chain",
+        "intensity_dark, intensity_median, normative, blur_residual, brain_damage, "
+        "gaussian_one_shot, dae, anoddpm_chain",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
     parser.add_argument(
