@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -25,6 +26,8 @@ FRAME_VOXEL_MM = 3.5
 _EXTENT = 2.1
 """Half the frame in standard deviations of the mask; a solid ellipsoid ends at sqrt(5) = 2.24."""
 _MIN_WEIGHT = 0.05
+_MIN_SUPPORT = 0.1
+"""Share of the brains that must have tissue at a place for its own statistics to count."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,14 @@ class Atlas:
             ``(N, K, H, W)`` float32, 0 outside the brain.
 
         Raises:
-            ValueError: not the number of quantities that the atlas holds, or no brain.
+            ValueError: not the number of quantities that the atlas holds.
         """
         if values.shape[1] != len(self.mean):
             raise ValueError(f"an atlas of {len(self.mean)} quantities; got {values.shape[1]}")
-        placement = _placement(brain)
         z = np.zeros(values.shape, dtype=np.float32)
+        if not brain.any():
+            return z
+        placement = _placement(brain)
         for k in range(values.shape[1]):
             mean, spread = (
                 _from_frame(a[k], placement, brain.shape) for a in (self.mean, self.spread)
@@ -81,7 +86,15 @@ class AtlasBuilder:
             values: ``(N, K, H, W)``, on the working grid.
             brain: ``(N, H, W)`` bool; it places the frame.
             healthy: what counts, same shape.
+
+        Raises:
+            ValueError: nothing counts, or these are not the quantities of the brains before.
         """
+        if not healthy.any() or (self.n_cases and values.shape[1] != len(self._total)):
+            raise ValueError(
+                f"a brain needs healthy voxels and {len(self._total) or 'some'} quantities; got "
+                f"{int(healthy.sum())} voxels and {values.shape[1]}"
+            )
         placement = _placement(brain)
         inside = _to_frame(healthy, placement) > 0.5
         # Values outside do not count as 0: they are divided by the share that lies inside.
@@ -114,7 +127,8 @@ class AtlasBuilder:
         mean = np.stack([smooth(total) for total in self._total]) / weight
         moment = np.stack([smooth(square) for square in self._square]) / weight
         spread = np.sqrt(np.maximum(moment - mean**2, min_spread**2))
-        seen = weight > _MIN_WEIGHT
+        # A spread takes some brains; where few had tissue, the nearest better known place counts.
+        seen = weight >= max(0.5, _MIN_SUPPORT * self.n_cases)
         mean, spread = (_filled(volumes, seen).astype(np.float32) for volumes in (mean, spread))
         return Atlas(mean, spread, self.n_cases)
 
@@ -156,9 +170,13 @@ def _from_frame(volume: np.ndarray, placement: Placement, shape: tuple[int, ...]
     )
 
 
-def save_atlases(path: Path, atlases: dict[str, Atlas]) -> None:
-    """Write atlases by name into one ``.npz``."""
-    arrays = {
+def save_atlases(path: Path, atlases: dict[str, Atlas], made_for: str = "") -> None:
+    """Write atlases by name into one ``.npz``.
+
+    Args:
+        made_for: what they depend on; see `load_atlases`.
+    """
+    arrays: dict[str, Any] = {
         f"{name}.{part.name}": getattr(atlas, part.name)
         for name, atlas in atlases.items()
         for part in fields(Atlas)
@@ -166,25 +184,34 @@ def save_atlases(path: Path, atlases: dict[str, Atlas]) -> None:
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as handle:
-            np.savez_compressed(handle, allow_pickle=False, **arrays)
+            np.savez_compressed(handle, allow_pickle=False, made_for=made_for, **arrays)
 
     write_atomically(path, write)
 
 
-def load_atlases(path: Path) -> dict[str, Atlas]:
-    """Read what `save_atlases` wrote.
+def load_atlases(path: Path, made_for: str = "") -> dict[str, Atlas]:
+    """Read what `save_atlases` wrote; nothing, if it was made for something else.
 
     Raises:
         InputError: it is missing or not such a file.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            names = sorted({key.split(".")[0] for key in stored.files})
-            return {
-                name: Atlas(
-                    stored[f"{name}.mean"], stored[f"{name}.spread"], int(stored[f"{name}.n_cases"])
-                )
-                for name in names
-            }
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not the atlases of a run ({error})") from error
+            if str(stored["made_for"]) != made_for:
+                return {}
+            names = sorted({key.split(".")[0] for key in stored.files} - {"made_for"})
+            return {name: _checked(stored, name) for name in names}
+    except (
+        *(OSError, EOFError, ValueError, KeyError, TypeError, IndexError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise InputError(f"{path}: not the atlases of a run ({error}); remove it") from error
+
+
+def _checked(stored: Any, name: str) -> Atlas:
+    mean, spread = stored[f"{name}.mean"], stored[f"{name}.spread"]
+    if mean.shape != spread.shape or mean.shape[1:] != FRAME:
+        raise ValueError(f"{name} has the shapes {mean.shape} and {spread.shape}")
+    if not np.isfinite(mean).all() or not (spread > 0).all() or not np.isfinite(spread).all():
+        raise ValueError(f"{name} holds values that are not numbers")
+    return Atlas(mean, spread, int(stored[f"{name}.n_cases"]))

@@ -18,7 +18,13 @@ from pipeline.errors import InputError
 from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
 from pipeline.loading import BrainExtractor, check_same_grid
 from pipeline.methods import METHODS, OURS, model_for, runnable
-from pipeline.model import ATLASES, Model, load_model
+from pipeline.model import (
+    ATLASES,
+    Model,
+    atlases_made_for,
+    load_model,
+    needs_residual_atlas,
+)
 from pipeline.nifti import write_text
 from pipeline.normative import make_atlases
 from pipeline.transforms import CaseTransforms
@@ -144,8 +150,8 @@ def complete_run(
 ) -> Model:
     """What follows the training: atlases of the training cases, thresholds of the validation cases.
 
-    Leaves ``atlases.npz`` (kept if it is there) and ``calibration.json``, for every method that the
-    run can do by itself.
+    Leaves ``atlases.npz`` (kept if it is there, for these weights and this recipe) and
+    ``calibration.json``, for every method that the run can do by itself.
 
     Raises:
         InputError: those cases are not there.
@@ -155,9 +161,10 @@ def complete_run(
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
     if not model.atlases:
         cases = _cases_of_run(model, "training")
-        residual = config.detection.standardise and config.diffusion.noise == METHODS[OURS].noise
+        residual = needs_residual_atlas(config) and config.diffusion.noise == METHODS[OURS].noise
         atlases, _ = make_atlases(cases, model, transforms, residual=residual, progress=progress)
-        save_atlases(run_dir / ATLASES, atlases)
+        made_for = atlases_made_for(config, str(model.weights_sha256))
+        save_atlases(run_dir / ATLASES, atlases, made_for)
         model = load_model(run_dir, device)
     cases = _cases_of_run(model, "validation")
     models = {config.diffusion.noise: model}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipeline.model import Model
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+FINISHED = ("model.pt", "atlases.npz", "calibration.json")
+"""Files of a run that needs no more training."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -345,7 +347,7 @@ def _run_train(arguments: argparse.Namespace) -> int:
     from pipeline.training import train
 
     config = _run_config(arguments)
-    finished = all((arguments.out / n).is_file() for n in ("model.pt", "calibration.json"))
+    finished = all((arguments.out / n).is_file() for n in FINISHED)
     if arguments.resume and finished and load_config(arguments.out / "config.yaml") == config:
         return _finish({}, f"already finished: run in {arguments.out}")
     extractor = make_extractor(arguments.brain_extraction)

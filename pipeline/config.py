@@ -89,8 +89,8 @@ class DetectionConfig:
         standardise: the residual of each timestep is taken in standard deviations from what
             healthy brains show at that place.
         intensity_power, normative_power, residual_power: the map is the product of the normalised
-            intensity, of how unusual it is at its place (by the sign of ``residual``) and of the
-            residual, each to its power; 0 leaves one out.
+            intensity (``negative``: of darkness), of how unusual it is at its place (by the sign of
+            ``residual``) and of the residual, each to its power; 0 leaves one out.
         median_mm: edge of the 3-D median filter on each factor of the map; 0 is none.
         edge_mm: within this distance of the brain's border the map is scaled down linearly.
         min_component_ml: smaller connected parts of the mask are dropped.
@@ -184,6 +184,11 @@ class RunConfig:
                 raise InputError(f"{dotted} lies in {low:g} to {high:g}; got {value!r}")
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
             raise InputError(f"modalities are one or more, each once; got {self.modalities}")
+        recipe = self.detection
+        if not (recipe.intensity_power or recipe.normative_power or recipe.residual_power):
+            raise InputError(
+                "one of detection.intensity_power, normative_power and residual_power is above 0"
+            )
         steps = self.diffusion.num_train_timesteps
         timesteps = self.detection.timesteps
         if not timesteps or any(not 0 <= t < steps for t in timesteps):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.config import DetectionConfig
 from pipeline.errors import InputError
-from pipeline.model import Model
+from pipeline.model import Model, needs_residual_atlas
 from pipeline.normative import INTENSITY, RESIDUAL, restored_slices, stacked, z_scores
 from pipeline.reconstruction import evaluations_per_slice
 from pipeline.scoring import (
@@ -105,7 +105,9 @@ def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: 
     """
     restored = restored_slices(prepared, model, config, seed)
     kinds = {
-        "intensity_power": lambda: _bright(prepared).anomaly_map,
+        "intensity_power": lambda: (
+            (_dark(prepared) if config.residual == "negative" else _bright(prepared)).anomaly_map
+        ),
         "normative_power": lambda: _unusual(prepared, model, config.residual),
         "residual_power": lambda: _residual(prepared, restored, model, config),
     }
@@ -167,7 +169,7 @@ def _bright(prepared: Prepared, model: Model | None = None, seed: int = 0) -> Ma
     return MapResult(intensity * prepared.brain)
 
 
-def _dark(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
+def _dark(prepared: Prepared, model: Model | None = None, seed: int = 0) -> MapResult:
     intensity = (1 - prepared.slices.mean(1, keepdim=True)) / 2
     return MapResult(intensity * prepared.brain)
 
@@ -288,14 +290,14 @@ def missing_atlases(name: str, model: Model | None) -> str | None:
     if method.settings is None and model is not None:
         recipe = model.config.detection
         needed |= {INTENSITY} if recipe.normative_power else set()
-        needed |= {RESIDUAL} if recipe.standardise and recipe.residual_power else set()
+        needed |= {RESIDUAL} if needs_residual_atlas(model.config) else set()
     lacking = needed - set(model.atlases if model is not None else ())
     if not lacking:
         return None
     where = model.path if model is not None else "no run is given"
     return (
-        f"{where}: no atlas of the {' and '.join(sorted(lacking))} of healthy brains; "
-        "`anomap train ... --resume` makes it"
+        f"{where}: no atlas of the {' and '.join(sorted(lacking))} of healthy brains for these "
+        "weights and this recipe; `anomap train ... --resume` makes it"
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -74,6 +75,7 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
         reason = str(error).splitlines()[0]
         raise InputError(f"{weights}: not the weights of this configuration ({reason})") from error
     device = device or default_device()
+    made_for = atlases_made_for(config, _sha256(weights))
     return Model(
         config=config,
         network=network.to(device).eval(),
@@ -81,9 +83,34 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
         device=device,
         path=run_dir,
         weights_sha256=_sha256(weights),
-        atlases=load_atlases(atlases) if atlases.is_file() else {},
+        atlases=load_atlases(atlases, made_for) if atlases.is_file() else {},
         atlases_sha256=_sha256(atlases) if atlases.is_file() else None,
     )
+
+
+def atlases_made_for(config: RunConfig, weights_sha256: str) -> str:
+    """What a run's atlases depend on: those that were made for something else are not used."""
+    recipe = config.detection
+    return json.dumps(
+        {
+            "weights": weights_sha256,
+            "grid": asdict(config.grid),
+            "modalities": config.modalities,
+            "diffusion": asdict(config.diffusion),
+            "reconstruction": recipe.reconstruction,
+            "timesteps": recipe.timesteps,
+            "draws": recipe.draws,
+            "coherent_noise": recipe.coherent_noise,
+            "chain_stride": recipe.chain_stride,
+            "residual": needs_residual_atlas(config),
+        },
+        sort_keys=True,
+    )
+
+
+def needs_residual_atlas(config: RunConfig) -> bool:
+    """Whether the run's recipe standardises a residual that counts."""
+    return config.detection.standardise and config.detection.residual_power > 0
 
 
 def _sha256(path: Path) -> str:

@@ -74,7 +74,8 @@ def make_atlases(
     """
     intensity, residuals = AtlasBuilder(), AtlasBuilder()
     failed: dict[str, str] = {}
-    step = max(1, -(-len(cases) // MAX_RESIDUAL_CASES))
+    n_chosen = min(len(cases), MAX_RESIDUAL_CASES) if residual else 0
+    chosen = set(np.linspace(0, len(cases) - 1, n_chosen).round().astype(int).tolist())
     for i, case in enumerate(tqdm(cases, desc="atlas", unit="case", disable=not progress)):
         try:
             prepared = transforms(case)
@@ -82,8 +83,11 @@ def make_atlases(
             failed[case.name] = str(error)
             continue
         brain, healthy = prepared.brain[:, 0].numpy(), prepared.healthy[:, 0].numpy()
+        if not healthy.any():
+            failed[case.name] = f"case {case.name}: nothing of it counts as healthy on the grid"
+            continue
         intensity.add(prepared.slices.numpy(), brain, healthy)
-        if residual and i % step == 0:
+        if i in chosen:
             config = model.config
             restored = restored_slices(prepared, model, config.detection, config.seed)
             residuals.add(stacked(prepared.slices - restored).numpy(), brain, healthy)
@@ -117,12 +121,13 @@ def z_scores(name: str, values: Tensor, brain: Tensor, model: Model) -> Tensor:
     """
     if name not in model.atlases:
         raise InputError(
-            f"{model.path}: has no atlas of the {name}; `anomap train ... --resume` makes it"
+            f"{model.path}: has no atlas of the {name} for its weights and recipe; "
+            "`anomap train ... --resume` makes it"
         )
     atlas = model.atlases[name]
     if len(atlas.mean) != values.shape[1]:
         raise InputError(
-            f"{model.path}: its atlas of the {name} is that of another recipe ({len(atlas.mean)} "
-            f"quantities, {values.shape[1]} now); remove atlases.npz and give --resume"
+            f"{model.path}: its atlas of the {name} is that of another recipe: {len(atlas.mean)} "
+            f"quantities, {values.shape[1]} now"
         )
     return torch.from_numpy(atlas.z_scores(values.numpy(), brain[:, 0].numpy()))

@@ -70,7 +70,7 @@ def product_map(factors: Sequence[Factor]) -> Tensor:
         return factors[0].values
     result = torch.ones_like(factors[0].values)
     for factor in factors:
-        result = result * (factor.floor + factor.values) ** factor.power
+        result = result * (factor.floor + factor.values.clamp_min(0)) ** factor.power
     return result
 
 

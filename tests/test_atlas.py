@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from pipeline import atlas as module
 from pipeline.atlas import FRAME, Atlas, AtlasBuilder, load_atlases, save_atlases
 from pipeline.errors import InputError
 
@@ -104,6 +107,62 @@ def test_an_atlas_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:
         assert again[name].n_cases == atlas.n_cases
 
 
+def test_an_atlas_that_was_made_for_something_else_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "atlases.npz"
+    save_atlases(path, {"intensity": atlas_of([np.array(1.0)], ellipsoid())}, "weights 1")
+    assert set(load_atlases(path, "weights 1")) == {"intensity"}
+    assert load_atlases(path, "weights 2") == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mean": np.zeros((1, 24, 56, 48)), "spread": np.ones((1, 24, 56, 48))},
+        {"mean": np.full((1, *FRAME), np.nan)},
+        {"spread": np.zeros((1, *FRAME))},
+    ],
+    ids=["frame", "nan", "spread"],
+)
+def test_an_atlas_that_cannot_be_used_is_refused(wrong: dict, tmp_path: Path) -> None:
+    atlas = replace(atlas_of([np.array(1.0)], ellipsoid()), **wrong)
+    save_atlases(tmp_path / "atlases.npz", {"intensity": atlas})
+    with pytest.raises(InputError, match="not the atlases of a run"):
+        load_atlases(tmp_path / "atlases.npz")
+
+
+def test_there_and_back_again_is_the_same_volume() -> None:
+    rng = np.random.default_rng(0)
+    smooth = ndimage.gaussian_filter(rng.normal(size=SHAPE), 4) * 50
+    brain = ellipsoid()
+    placement = module._placement(brain)
+    back = module._from_frame(module._to_frame(smooth, placement), placement, SHAPE)
+    assert np.abs(back - smooth)[brain].max() < 0.03 * np.ptp(smooth[brain])
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_each_axis_of_the_frame_is_that_of_the_brain(axis: int) -> None:
+    brain = ellipsoid()
+    index = np.indices(SHAPE)[axis].astype(float)
+    there = module._to_frame(index, module._placement(brain))
+    along = there.mean(tuple(i for i in range(3) if i != axis))
+    centre = (FRAME[axis] - 1) / 2
+    middle = np.interp(centre, np.arange(FRAME[axis]), along)
+    assert abs(middle - np.argwhere(brain)[:, axis].mean()) < 0.01
+    assert (np.diff(along) >= 0).all()
+
+
+def test_where_few_brains_had_tissue_the_nearest_known_place_counts() -> None:
+    brain, rng = ellipsoid(), np.random.default_rng(0)
+    core = ellipsoid(radii=(8, 11, 9))
+    builder = AtlasBuilder()
+    for i in range(20):
+        healthy = brain if i == 0 else core
+        values = np.full(SHAPE, rng.normal(0, 0.3))[:, None]
+        builder.add(values, brain, healthy)
+    made = builder.build(sigma_mm=1.0, min_spread=0.01)
+    assert made.spread.min() > 0.2
+
+
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04torn"])
 def test_a_broken_file_is_refused_with_its_path(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "atlases.npz"
@@ -116,7 +175,12 @@ def test_misuse_is_refused() -> None:
     brain = ellipsoid()
     with pytest.raises(ValueError, match="one brain at least"):
         AtlasBuilder().build(sigma_mm=1.0, min_spread=0.1)
-    with pytest.raises(ValueError, match="no brain"):
-        AtlasBuilder().add(np.zeros((*SHAPE[:1], 1, *SHAPE[1:])), brain & False, brain & False)
+    values = np.zeros((SHAPE[0], 1, *SHAPE[1:]))
+    with pytest.raises(ValueError, match="needs healthy voxels"):
+        AtlasBuilder().add(values, brain, brain & False)
+    builder = AtlasBuilder()
+    builder.add(values, brain, brain)
+    with pytest.raises(ValueError, match=r"1 quantities; got .* and 2"):
+        builder.add(values.repeat(2, axis=1), brain, brain)
     with pytest.raises(ValueError, match="an atlas of 1 quantities; got 2"):
         atlas_of([np.array(1.0)], brain).z_scores(np.zeros((SHAPE[0], 2, *SHAPE[1:])), brain)

@@ -189,6 +189,7 @@ def test_an_impossible_value_is_refused_with_what_is_possible(
     [
         ("detection.timesteps", []),
         ("detection.chain_stride", 0),
+        ("detection.residual_power", -1.0),
         ("detection.median_mm", -1.0),
         ("detection.false_positive_rate", 0.0),
         ("detection.false_positive_rate", 2.0),
@@ -210,6 +211,12 @@ def test_an_impossible_value_is_refused_with_what_is_possible(
 def test_a_value_that_would_fail_hours_later_is_refused_at_once(key: str, value: object) -> None:
     with pytest.raises(InputError):
         override(RunConfig(), {key: value})
+
+
+def test_a_map_needs_a_factor() -> None:
+    powers = ("intensity_power", "normative_power", "residual_power")
+    with pytest.raises(InputError, match="is above 0"):
+        override(RunConfig(), {f"detection.{name}": 0.0 for name in powers})
 
 
 @pytest.mark.parametrize("stage", ["training", "detection"])

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.atlas import load_atlases
 from pipeline.cli import main
+from pipeline.model import load_model
 
 MICRO = [
     *("--set", "grid.size=32", "--set", "grid.spacing_mm=6.5", "--set", "grid.slice_spacing_mm=8"),
@@ -100,13 +101,26 @@ def test_a_run_holds_what_healthy_brains_show_and_makes_it_anew_if_it_is_gone(
     run = tmp_path / "run"
     shutil.copytree(world / "run", run)
     datalist = json.loads((run / "datalist.json").read_text())
-    atlases = load_atlases(run / "atlases.npz")
+    assert set(load_model(run).atlases) == {"intensity", "residual"}
+    assert load_atlases(run / "atlases.npz", "another run") == {}
+    with np.load(run / "atlases.npz") as stored:
+        atlases = load_atlases(run / "atlases.npz", str(stored["made_for"]))
     assert atlases["intensity"].n_cases == len(datalist["training"])
     assert set(atlases) == {"intensity", "residual"}
     (run / "atlases.npz").unlink()
     scan = world / "test/tumour/phantom_t000/phantom_t000_flair.nii.gz"
     assert _anomap("detect", scan, "--model", run, "-o", tmp_path / "out") == 2
     assert "no atlas of the intensity and residual" in capsys.readouterr().err
+    train = ["train", world / "train", "--modality", "flair", "-o", run, "--epochs", 2]
+    assert _anomap(*train, *MICRO, "--resume") == 0
+    assert _anomap("detect", scan, "--model", run, "-o", tmp_path / "out") == 0
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(
+        config.replace("coherent_noise: false", "coherent_noise: true")
+    )
+    assert _anomap("detect", scan, "--model", run, "-o", tmp_path / "other") == 2
+    assert "for these weights and this recipe" in capsys.readouterr().err
+    (run / "config.yaml").write_text(config)
     (run / "atlases.npz").write_bytes(b"torn")
     assert _anomap("detect", scan, "--model", run, "-o", tmp_path / "out") == 2
     assert "atlases.npz: not the atlases of a run" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from pipeline.methods import (
 )
 from pipeline.model import Model, make_scheduler
 from pipeline.nifti import write_volume
-from pipeline.normative import make_atlases
+from pipeline.normative import make_atlases, restored_slices
 from pipeline.transforms import CaseTransforms, Prepared
 
 
@@ -140,6 +140,20 @@ def test_the_map_is_the_product_of_its_factors(prepared: Prepared) -> None:
     assert len({round(float(part.sum()), 4) for part in (intensity, normative, residual)}) == 3
 
 
+def test_the_standardised_residual_is_that_of_the_atlas(prepared: Prepared) -> None:
+    model = _models(prepared)["simplex"]
+    settings = {"median_mm": 0.0, "edge_mm": 0.0, "residual": "absolute"}
+    powers = {"intensity_power": 0.0, "normative_power": 0.0, "residual_power": 1.0}
+    recipe = replace(model.config.detection, standardise=True, **settings, **powers)
+    anomaly_map = recipe_map(prepared, model, recipe, 3).anomaly_map[:, 0].numpy()
+    brain = prepared.brain[:, 0].numpy()
+    differences = prepared.slices - restored_slices(prepared, model, recipe, 3)
+    z = model.atlases["residual"].z_scores(differences[:, :, 0].swapaxes(0, 1).numpy(), brain)
+    np.testing.assert_allclose(anomaly_map, np.abs(z).mean(1) * brain, rtol=1e-5)
+    # Seed 3 is not the seed of the atlas, which is made of this very brain.
+    assert anomaly_map.max() > 0.1
+
+
 def test_a_recipe_for_dark_lesions_sees_them(prepared: Prepared) -> None:
     model = _models(prepared)["simplex"]
     middle = len(prepared.slices) // 2
@@ -148,8 +162,14 @@ def test_a_recipe_for_dark_lesions_sees_them(prepared: Prepared) -> None:
     dark[middle, 0, row, column] = -0.99
     changed = replace(prepared, slices=dark)
     settings = {"median_mm": 0.0, "normative_power": 1.0, "residual_power": 0.0}
-    for residual, sees in (("absolute", True), ("negative", True), ("positive", False)):
-        recipe = replace(model.config.detection, residual=residual, intensity_power=0.0, **settings)
+    for residual, intensity, sees in (
+        ("absolute", 0.0, True),
+        ("negative", 0.0, True),
+        ("negative", 1.0, True),
+        ("positive", 0.0, False),
+    ):
+        settings |= {"residual": residual, "intensity_power": intensity}
+        recipe = replace(model.config.detection, **settings)
         before, after = (
             float(recipe_map(p, model, recipe, 0).anomaly_map[middle, 0, row, column])
             for p in (prepared, changed)

@@ -135,7 +135,7 @@ def test_a_run_without_the_atlas_says_what_makes_it(
         z_scores(INTENSITY, prepared.slices, prepared.brain, model)
     atlases, _ = make_atlases(cases, model, transforms, residual=True, progress=False)
     other = replace(model, atlases=atlases)
-    with pytest.raises(InputError, match="that of another recipe"):
+    with pytest.raises(InputError, match="that of another recipe: 2"):
         z_scores(RESIDUAL, prepared.slices, prepared.brain, other)
 
 
