@@ -96,11 +96,11 @@ class AtlasBuilder:
                 f"{int(healthy.sum())} voxels and {values.shape[1]}"
             )
         placement = _placement(brain)
-        inside = _to_frame(healthy, placement) > 0.5
-        # Values outside do not count as 0: they are divided by the share that lies inside.
-        share = np.maximum(_to_frame(healthy, placement), 0.5)
+        share = _to_frame(healthy, placement)
+        inside = share > 0.5
         in_frame = np.stack([_to_frame(v * healthy, placement) for v in values.swapaxes(0, 1)])
-        in_frame = np.where(inside, in_frame / share, 0.0)
+        # Values outside do not count as 0: they are divided by the share that lies inside.
+        in_frame = np.where(inside, in_frame / np.maximum(share, 0.5), 0.0)
         if not self.n_cases:
             self._total = self._square = np.zeros(in_frame.shape)
         self._count = self._count + inside

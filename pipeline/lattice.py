@@ -135,6 +135,20 @@ def simplex_grid(
     return grid
 
 
+def grid_at_depth(
+    depth: float,
+    shape: tuple[int, int],
+    *,
+    base_frequency: float,
+    octaves: int,
+    decay: float,
+    device: str | torch.device | None = None,
+) -> SimplexGrid:
+    """The operator of the slice at a depth, in pixels, of noise in 3-D; see `simplex_grid`."""
+    heights = tuple(depth * base_frequency * 2.0**k for k in range(octaves))
+    return simplex_grid(shape, base_frequency, decay, heights, device)
+
+
 def grids_kept(grid: SimplexGrid) -> int:
     """How many operators are kept at a time, if none is a tenth larger than this one."""
     return max(1, int(_CACHE_BYTES / (1.1 * grid.n_bytes)))

@@ -104,26 +104,29 @@ def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: 
         InputError: the recipe needs an atlas that the run does not have.
     """
     restored = restored_slices(prepared, model, config, seed)
-    kinds = {
-        "intensity_power": lambda: (
-            (_dark(prepared) if config.residual == "negative" else _bright(prepared)).anomaly_map
+    candidates = (
+        (config.intensity_power, 0.0, lambda: _intensity(prepared, config.residual)),
+        (config.normative_power, FLOOR, lambda: _unusual(prepared, model, config.residual)),
+        (
+            config.residual_power,
+            FLOOR if config.standardise else RAW_FLOOR,
+            lambda: _residual(prepared, restored, model, config),
         ),
-        "normative_power": lambda: _unusual(prepared, model, config.residual),
-        "residual_power": lambda: _residual(prepared, restored, model, config),
-    }
-    floors = {
-        "intensity_power": 0.0,
-        "normative_power": FLOOR,
-        "residual_power": FLOOR if config.standardise else RAW_FLOOR,
-    }
+    )
     factors = [
-        Factor(_filtered(make(), prepared, config.median_mm), power, floors[name])
-        for name, make in kinds.items()
-        if (power := getattr(config, name))
+        Factor(_filtered(make(), prepared, config.median_mm), power, floor)
+        for power, floor, make in candidates
+        if power
     ]
     anomaly_map = product_map(factors) * prepared.brain
     anomaly_map *= edge_weight(prepared.brain, prepared.grid, config.edge_mm)
     return MapResult(anomaly_map, restored.mean(0), evaluations_per_slice(config))
+
+
+def _intensity(prepared: Prepared, residual: str) -> Tensor:
+    """Normalised intensity, or darkness where the recipe looks for what is too dark."""
+    method = _dark if residual == "negative" else _bright
+    return method(prepared).anomaly_map
 
 
 def _residual(

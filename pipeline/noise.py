@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.lattice import LATTICE_PERIOD, grids_kept, simplex_grid
+from pipeline.lattice import LATTICE_PERIOD, grid_at_depth, grids_kept
 from pipeline.simplex import random_fields, simplex_fields, simplex_slices
 
 
@@ -149,10 +149,8 @@ class Simplex(VolumeNoise):
         return standardise(fields).reshape(like.shape).to(like.dtype)
 
     def depths_kept(self, like: Tensor) -> int:
-        heights = tuple(0.37 * 2.0**k for k in range(self.octaves))
-        return grids_kept(
-            simplex_grid(_size(like), self.base_frequency, self.decay, heights, like.device)
-        )
+        depth = 0.37 / self.base_frequency
+        return grids_kept(grid_at_depth(depth, _size(like), **self._parameters(like)))
 
     def typical_depths(self, n_depths: int) -> list[float]:
         period = LATTICE_PERIOD / self.base_frequency

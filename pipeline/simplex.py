@@ -17,7 +17,7 @@ from opensimplex.constants import GRADIENTS3
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from pipeline.lattice import PERIOD, SimplexGrid, simplex_grid
+from pipeline.lattice import PERIOD, SimplexGrid, grid_at_depth, simplex_grid
 
 # A hash of 0..255 picks gradient number hash % 24; components along the columns.
 _GRADIENTS = np.asarray(GRADIENTS3, dtype=np.int8).reshape(-1, 3)
@@ -89,8 +89,13 @@ def simplex_slices(
         raise ValueError(f"a depth is needed for each seed; got {len(depths)} for {len(seeds)}")
 
     def section(depth: float, indices: list[int]) -> Tensor:
-        grid = simplex_grid(
-            shape, base_frequency, decay, _heights(depth, base_frequency, octaves), device
+        grid = grid_at_depth(
+            depth,
+            shape,
+            base_frequency=base_frequency,
+            octaves=octaves,
+            decay=decay,
+            device=device,
         )
         chosen = [seeds[i] for i in indices]
         return _fields(grid, len(chosen), _seeded_hashes(grid, chosen), device)
@@ -129,18 +134,18 @@ def random_fields(
         raise ValueError(f"a depth is needed for each field; got {len(depths)} for {n_fields}")
 
     def section(depth: float, indices: list[int]) -> Tensor:
-        grid = simplex_grid(
-            shape, base_frequency, decay, _heights(depth, base_frequency, octaves), device
+        grid = grid_at_depth(
+            depth,
+            shape,
+            base_frequency=base_frequency,
+            octaves=octaves,
+            decay=decay,
+            device=device,
         )
         return _fields(grid, len(indices), _random_hashes(grid, generator), device)
 
     every = [0.0] * n_fields if depths is None else depths
     return _by_depth(every, section, shape, device)
-
-
-def _heights(depth: float, base_frequency: float, octaves: int) -> tuple[float, ...]:
-    """The third coordinate of every octave, in lattice units."""
-    return tuple(depth * base_frequency * 2.0**k for k in range(octaves))
 
 
 def _by_depth(
