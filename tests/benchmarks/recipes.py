@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import yaml
 
 from pipeline.cases import find_cases
 from pipeline.config import override
+from pipeline.errors import InputError
 from pipeline.loading import read_label
 from pipeline.methods import recipe_map
 from pipeline.metrics import auprc, best_dice
@@ -48,7 +50,11 @@ def main() -> None:
     model = load_model(arguments.run)
     transforms = CaseTransforms(model.config.modalities, model.config.grid)
     cohort = find_cases(arguments.data, modalities=model.config.modalities)
-    cases = [case for case in cohort.cases if case.name in arguments.only.split(",")]
+    known = {case.name: case for case in cohort.cases}
+    wanted = arguments.only.split(",")
+    if unknown := [name for name in wanted if name not in known]:
+        raise InputError(f"--only {unknown[0]}: no case of that name in {arguments.data}")
+    cases = [known[name] for name in wanted]
     prepared = [transforms(case) for case in cases]
     lesions = [
         (read_label(case).data > 0)[ready.source_brain]
@@ -76,4 +82,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(str(error))
