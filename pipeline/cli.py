@@ -396,8 +396,11 @@ def _find_extra(
     """
     from pipeline.cases import find_cases
 
+    healthy = True if arguments.healthy else None
     found = [
-        case for path in arguments.extra for case in find_cases(path, modalities=modalities).cases
+        case
+        for path in arguments.extra
+        for case in find_cases(path, modalities=modalities, healthy=healthy).cases
     ]
     names = [case.name for case in found]
     for i, name in enumerate(names):
