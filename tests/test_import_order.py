@@ -15,7 +15,7 @@ ORDER = (
     *("layouts", "cases"),
     *("fields", "tissue", "brain", "tumour", "phantom"),
     *("loading", "brain_extraction", "transforms"),
-    *("scoring", "config", "atlas", "model", "dataset", "training"),
+    *("scoring", "symmetry", "config", "atlas", "model", "dataset", "training"),
     *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
     *("evaluation", "benchmark", "figures", "report", "bundle", "demo", "cli", "__main__"),
 )
