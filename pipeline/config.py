@@ -106,6 +106,8 @@ class DetectionConfig:
         edge_mm: within this distance of the brain's border the map is scaled down linearly.
         min_component_ml: smaller connected parts of the mask are dropped.
         false_positive_rate: share of healthy brain voxels above the threshold.
+        half_height: a case's mask is cut at this share of the height from the case's median to
+            the upper quartile of what exceeds the threshold, where that is higher; 0 is off.
     """
 
     reconstruction: str = "one_shot"
@@ -124,6 +126,7 @@ class DetectionConfig:
     edge_mm: float = 4.0
     min_component_ml: float = 0.5
     false_positive_rate: float = 0.01
+    half_height: float = 0.0
 
 
 FALSE_POSITIVE_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
@@ -159,6 +162,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "detection.edge_mm": (0, 1000),
     "detection.min_component_ml": (0, _MANY),
     "detection.false_positive_rate": (min(FALSE_POSITIVE_RATES), max(FALSE_POSITIVE_RATES)),
+    "detection.half_height": (0, 1),
     "validation_fraction": (_TINY, 1 - _TINY),
     "hold_out": (0, _MANY),
 }
@@ -330,7 +334,7 @@ def _recipe(bright: bool) -> dict[str, Any]:
             "residual_power": 1.0,
             "smoothing_mm": 5.0,
         }
-    settings |= {"standardise": True, "edge_mm": 0.0}
+    settings |= {"standardise": True, "edge_mm": 0.0, "half_height": 0.5}
     return {f"detection.{key}": value for key, value in settings.items()}
 
 

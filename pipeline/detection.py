@@ -22,7 +22,7 @@ from pipeline.metrics import top_mean
 from pipeline.model import Model
 from pipeline.nifti import make_folder, voxel_volume_ml, write_text, write_volume
 from pipeline.provenance import software
-from pipeline.scoring import threshold_map
+from pipeline.scoring import half_height, threshold_map
 from pipeline.transforms import CaseTransforms, Prepared
 
 RESULT = "result.json"
@@ -45,6 +45,7 @@ class Detector:
         name: in `METHODS`.
         model: what it needs; None for methods without a network.
         min_component_ml: smaller parts of the mask are dropped.
+        half_height: see `pipeline.scoring.half_height`; 0 is off.
         seed: of the noise.
     """
 
@@ -53,6 +54,7 @@ class Detector:
     threshold: Threshold
     min_component_ml: float
     seed: int
+    half_height: float = 0.0
 
     @property
     def method(self) -> Method:
@@ -75,6 +77,7 @@ class Detector:
             "brain_extraction": transforms.load.extract_brain is not None,
             "threshold": asdict(self.threshold),
             "min_component_ml": self.min_component_ml,
+            "half_height": self.half_height,
         }
         if self.model is not None:
             record["weights_sha256"] = self.model.weights_sha256
@@ -118,11 +121,12 @@ def make_detector(
     if name in calibration.methods:
         value = calibration.methods[name].threshold(rate)
         threshold = Threshold(value, calibration.rule(name, rate))
-    min_ml = METHODS[name].min_component_ml
-    if min_ml is None:
+    min_ml = share = 0.0
+    if METHODS[name].settings is None:
         assert model is not None
         min_ml = model.config.detection.min_component_ml
-    return Detector(name, model, threshold, min_ml, seed)
+        share = model.config.detection.half_height
+    return Detector(name, model, threshold, min_ml, seed, share)
 
 
 def detect_cases(
@@ -207,15 +211,14 @@ def detect_case(
     result = detector.method.compute(prepared, detector.model, detector.seed)
     anomaly_map = prepared.to_source(result.anomaly_map)
     voxel_ml = voxel_volume_ml(prepared.source_affine)
-    mask = None
+    in_brain = anomaly_map[prepared.source_brain]
+    mask = cut = None
     if detector.threshold.value is not None:
-        mask = threshold_map(
-            anomaly_map, detector.threshold.value, voxel_ml, detector.min_component_ml
-        )
+        cut = half_height(in_brain, detector.threshold.value, detector.half_height)
+        mask = threshold_map(anomaly_map, cut, voxel_ml, detector.min_component_ml)
     pseudo_healthy = None
     if result.pseudo_healthy is not None:
         pseudo_healthy = prepared.to_source_intensity(result.pseudo_healthy)
-    in_brain = anomaly_map[prepared.source_brain]
     record = {
         "case": prepared.case.name,
         "method": detector.name,
@@ -223,6 +226,7 @@ def detect_case(
         "brain_ml": round(float(prepared.source_brain.sum() * voxel_ml), 3),
         "anomalous_ml": None if mask is None else round(float(mask.sum() * voxel_ml), 3),
         "threshold": asdict(detector.threshold),
+        "cut": cut,
         "evaluations_per_slice": result.evaluations,
         "seconds": round(time.monotonic() - start, 3),
         "slices": len(prepared.slices),

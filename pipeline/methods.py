@@ -82,7 +82,6 @@ class Method:
         noise: what the network must have been trained with; None where none is needed.
         atlas: whether it needs the run's atlas of the intensity.
         by_default: whether a benchmark runs it unasked.
-        min_component_ml: smaller parts of its mask are dropped; None takes the model's setting.
         summary: one line for tables.
         settings: all that it does, for the record; None where that is the model's own recipe.
     """
@@ -93,7 +92,6 @@ class Method:
     noise: str | None = None
     atlas: bool = False
     by_default: bool = True
-    min_component_ml: float | None = 0.0
 
 
 def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: int) -> MapResult:
@@ -219,7 +217,6 @@ METHODS: dict[str, Method] = {
         "the full recipe of the run",
         settings=None,
         noise="simplex",
-        min_component_ml=None,
     ),
     "intensity": Method(_bright, "normalised intensity, bright is anomalous"),
     "intensity_dark": Method(_dark, "normalised intensity, dark is anomalous"),

@@ -107,6 +107,25 @@ def blur(slices: Tensor, brain: Tensor, grid: Grid, sigma_mm: float) -> Tensor:
     return torch.from_numpy(np.stack(channels, axis=1))
 
 
+def half_height(values: np.ndarray, threshold: float, share: float) -> float:
+    """Where to cut one case's map, without its label: at half the height of what stands out.
+
+    A threshold from healthy brains says that something is there; where it ends is said by its own
+    height (as a full width at half maximum). Never below the threshold, so that no more of a
+    healthy brain is called anomalous than the threshold allows.
+
+    Args:
+        values: of the map in the brain, any shape.
+        share: of the height between the median of all values and the upper quartile of those
+            above the threshold; 0 is the threshold itself.
+    """
+    above = values[values > threshold]
+    if not share or not above.size:
+        return threshold
+    level = float(np.median(values))
+    return max(threshold, level + share * (float(np.quantile(above, 0.75)) - level))
+
+
 def threshold_map(
     anomaly_map: np.ndarray, threshold: float, voxel_ml: float, min_component_ml: float
 ) -> np.ndarray:

@@ -13,6 +13,7 @@ from pipeline.scoring import (
     _odd,
     blur,
     edge_weight,
+    half_height,
     median_filter,
     product_map,
     residual_map,
@@ -224,3 +225,12 @@ def test_a_product_of_factors_counted_by_hand() -> None:
     assert torch.equal(product_map([Factor(b, 1.0, 2.0)]), b)
     with pytest.raises(ValueError, match="needs a factor"):
         product_map([])
+
+
+def test_a_case_is_cut_at_half_its_height() -> None:
+    values = np.array([1.0] * 5 + [5.0, 7.0, 9.0])  # median 1; above 4: 5, 7, 9, upper quartile 8
+    assert half_height(values, 4.0, 0.5) == pytest.approx(4.5)
+    assert half_height(values, 4.0, 1.0) == pytest.approx(8.0)
+    assert half_height(values, 4.0, 0.0) == 4.0  # switched off
+    assert half_height(values, 6.0, 0.5) == 6.0  # half the height of 8.5 lies below: never lower
+    assert half_height(values, 10.0, 0.5) == 10.0  # nothing stands out
