@@ -59,18 +59,18 @@ def test_a_resumed_training_ends_as_an_unbroken_one(
 ) -> None:
     training.train(controls, config, tmp_path / "whole", progress=False)
 
-    after_epoch = training._Training._after_epoch
+    after_epoch = training.Training._after_epoch
 
-    def broken_off(self: training._Training) -> None:
+    def broken_off(self: training.Training) -> None:
         after_epoch(self)
         if self.trainer.state.epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Training, "_after_epoch", broken_off)
+    monkeypatch.setattr(training.Training, "_after_epoch", broken_off)
     with pytest.raises(KeyboardInterrupt):
         training.train(controls, config, tmp_path / "parts", progress=False)
     assert not (tmp_path / "parts" / "model.pt").exists()
-    monkeypatch.setattr(training._Training, "_after_epoch", after_epoch)
+    monkeypatch.setattr(training.Training, "_after_epoch", after_epoch)
     training.train(controls, config, tmp_path / "parts", resume=True, progress=False)
 
     whole, parts = (
