@@ -244,3 +244,13 @@ def test_loading_in_workers_changes_nothing(
         with_workers = override(config, {"training.workers": workers})
         training.train(controls, with_workers, tmp_path / name, progress=False)
     assert _rows(tmp_path / "alone") == _rows(tmp_path / "helped")
+
+
+def test_shares_of_an_epoch_do_not_overlap_and_are_of_one_size() -> None:
+    whole = EpochSampler(11, 10, seed=3)
+    shares = [EpochSampler(11, 10, seed=3, share=(i, 3)) for i in range(3)]
+    for sampler in (whole, *shares):
+        sampler.epoch = 2
+    drawn = [list(share) for share in shares]
+    assert [len(share) for share in drawn] == [3, 3, 3] == [len(share) for share in shares]
+    assert sorted(i for share in drawn for i in share) == sorted(list(whole)[:9])
