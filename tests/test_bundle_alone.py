@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import venv
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -127,6 +128,20 @@ def assert_same_maps(ours: Path, theirs: Path) -> None:
         a, b = (nib.load(p) for p in (ours / path.relative_to(theirs), path))
         np.testing.assert_array_equal(np.asarray(a.dataobj), np.asarray(b.dataobj))
         np.testing.assert_array_equal(a.affine, b.affine)
+
+
+def test_an_installed_anomap_brings_what_export_starts_from(
+    python: Path, made_run: Path, world: Path
+) -> None:
+    wheel = ["-m", "pip", "wheel", "--quiet", "--no-deps", Path(__file__).parents[1]]
+    run([sys.executable, *wheel, "-w", world / "wheel"], world)
+    (made,) = (world / "wheel").iterdir()
+    run(["unzip", "-q", made, "-d", "installed"], world)
+    command = [python, "-m", "pipeline", "export", made_run, "-o", "again.zip"]
+    run(command, world, PYTHONPATH=str(world / "installed"))
+    again = zipfile.ZipFile(world / "again.zip").namelist()
+    assert "again/configs/inference.yaml" in again
+    assert "again/models/model.pt" in again
 
 
 @pytest.mark.parametrize("version", ["1.5.1", "1.3.2"])
