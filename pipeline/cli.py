@@ -329,6 +329,14 @@ def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--hold-out", type=int, default=0, help="subjects not to touch at all")
     parser.add_argument(
+        "--extra",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DATA",
+        help="healthy cases that are only trained on, as phantoms: no atlas, no threshold of them",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -352,13 +360,18 @@ def _run_train(arguments: argparse.Namespace) -> int:
         return _finish({}, f"already finished: run in {arguments.out}")
     extractor = make_extractor(arguments.brain_extraction)
     cases = _find(arguments, arguments.data, config.modalities)
+    extra = _find_extra(arguments, {case.name for case in cases}, config.modalities)
     healthy, refused = healthy_for_training(Cohort(arguments.data[0], tuple(cases)))
+    if extra:
+        extra, unusable = healthy_for_training(Cohort(arguments.extra[0], tuple(extra)))
+        refused |= unusable
     for name, reason in refused.items():
         print(f"not used: {name}: {reason}", file=sys.stderr)
     failed = train(
         healthy,
         config,
         arguments.out,
+        extra=extra,
         resume=arguments.resume,
         extract_brain=extractor,
         device=_device(arguments),
@@ -371,6 +384,29 @@ def _run_train(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     return _finish(failed, f"run in {arguments.out}; look at it with tensorboard --logdir")
+
+
+def _find_extra(
+    arguments: argparse.Namespace, taken: set[str], modalities: tuple[str, ...]
+) -> list[Case]:
+    """The cases of ``--extra``.
+
+    Raises:
+        InputError: one has the name of a case of DATA.
+    """
+    from pipeline.cases import find_cases
+
+    healthy = True if arguments.healthy else None
+    found = [
+        case
+        for path in arguments.extra
+        for case in find_cases(path, modalities=modalities, healthy=healthy).cases
+    ]
+    names = [case.name for case in found]
+    for i, name in enumerate(names):
+        if name in taken or name in names[:i]:
+            raise InputError(f"--extra: a case named {name!r} was already found elsewhere")
+    return found
 
 
 def _run_config(arguments: argparse.Namespace) -> RunConfig:

@@ -20,6 +20,7 @@ from pipeline.scheduler import PREDICTIONS, SCHEDULES
 from pipeline.scoring import RESIDUALS
 from pipeline.transforms import Grid
 
+LOSSES = ("l2", "l1")
 RECONSTRUCTIONS = ("one_shot", "chain", "clean")
 
 
@@ -53,6 +54,10 @@ class TrainingConfig:
         timestep_range: t is drawn from [first, last).
         rotate_degrees, translate_mm, scale: bounds of the random affine, either way.
         flip: mirror left and right half of the time.
+        contrast: intensities are raised to a random power, in exp(-contrast) .. exp(contrast).
+        bias_field: largest coefficient of a random smooth field that multiplies intensities.
+        blur_mm: largest standard deviation of a random Gaussian blur, as of a coarser scan.
+        loss: ``l2`` or ``l1``, of the network's prediction.
         coherent_noise: every sample's field is a slice of a 3-D noise, at one of a few depths.
         bfloat16: autocast on CUDA.
         workers: processes that load and augment slices; 0 is none. It changes no result.
@@ -69,6 +74,10 @@ class TrainingConfig:
     translate_mm: float = 6.0
     scale: float = 0.08
     flip: bool = True
+    contrast: float = 0.0
+    bias_field: float = 0.0
+    blur_mm: float = 0.0
+    loss: str = "l2"
     coherent_noise: bool = False
     bfloat16: bool = False
     workers: int = 0
@@ -131,6 +140,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "training.rotate_degrees": (0, 180),
     "training.translate_mm": (0, 1000),
     "training.scale": (0, 0.9),
+    "training.contrast": (0, 2),
+    "training.bias_field": (0, 1),
+    "training.blur_mm": (0, 100),
     "training.workers": (0, 1024),
     "detection.draws": (1, _MANY),
     "detection.chain_stride": (1, _MANY),
@@ -175,6 +187,7 @@ class RunConfig:
         _check_choice("diffusion.noise", self.diffusion.noise, NOISES)
         _check_choice("diffusion.schedule", self.diffusion.schedule, SCHEDULES)
         _check_choice("diffusion.prediction_type", self.diffusion.prediction_type, PREDICTIONS)
+        _check_choice("training.loss", self.training.loss, LOSSES)
         _check_choice("detection.residual", self.detection.residual, RESIDUALS)
         _check_choice("detection.reconstruction", self.detection.reconstruction, RECONSTRUCTIONS)
         for dotted, (low, high) in BOUNDS.items():

@@ -8,10 +8,18 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import RandAffine
+from monai.transforms import (
+    Compose,
+    RandAdjustContrast,
+    RandAffine,
+    RandBiasField,
+    RandGaussianSmooth,
+)
+from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
@@ -82,7 +90,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
 
     Args:
         stacks: files of `build_stacks`.
-        augmentation: bounds of the random affine; None for none.
+        augmentation: bounds of the random affine and of the changes of intensity; None for none.
         spacing_mm: pixel size.
         seed: an augmented item depends on (seed, epoch, index) alone.
     """
@@ -101,6 +109,7 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         self.seed = seed
         self.epoch = 0
         self._affine = _random_affine(augmentation, spacing_mm) if augmentation else None
+        self._intensity = _random_intensity(augmentation, spacing_mm) if augmentation else None
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -114,8 +123,12 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         return {"image": image, "weight": 1.0 - (brain - healthy).clamp(0, 1)}
 
     def _augment(self, stack: Tensor, index: int) -> Tensor:
-        """The same affine for image and masks, interpolating within the brain only."""
+        """The same affine for image and masks, interpolating within the brain only.
+
+        Intensities change after it, again within the brain only.
+        """
         assert self._affine is not None
+        assert self._intensity is not None
         assert self.augmentation is not None
         draw = derive_seed(self.seed, "augment", self.epoch, index)
         self._affine.set_random_state(seed=draw % 2**32)
@@ -127,6 +140,9 @@ class SliceDataset(Dataset[dict[str, Tensor]]):
         weight = moved[-2:-1]
         inside = weight > 0.5
         image = moved[:-2] / weight.clamp_min(0.5) + BACKGROUND
+        if self._intensity.transforms:
+            self._intensity.set_random_state(seed=(draw >> 8) % 2**32)
+            image = _changed(image, inside, self._intensity)
         image = torch.where(inside, image, torch.full_like(image, BACKGROUND))
         return torch.cat([image, inside.float(), (inside & (moved[-1:] > 0.5)).float()])
 
@@ -141,6 +157,35 @@ def _random_affine(training: TrainingConfig, spacing_mm: float) -> RandAffine:
         padding_mode="zeros",
         cache_grid=False,
     )
+
+
+def _random_intensity(training: TrainingConfig, spacing_mm: float) -> Compose:
+    """Changes of intensities in [0, 1]: those that scanners and sequences make."""
+    steps: list[Any] = []
+    if training.blur_mm:
+        sigma = (0.0, training.blur_mm / spacing_mm)
+        steps.append(RandGaussianSmooth(prob=0.5, sigma_x=sigma, sigma_y=sigma))
+    if training.bias_field:
+        bounds = (-training.bias_field, training.bias_field)
+        steps.append(RandBiasField(degree=3, coeff_range=bounds, prob=0.5))
+    if training.contrast:
+        gamma = (float(np.exp(-training.contrast)), float(np.exp(training.contrast)))
+        steps.append(RandAdjustContrast(prob=0.5, gamma=gamma))
+    return Compose(steps)
+
+
+def _changed(image: Tensor, inside: Tensor, change: Compose) -> Tensor:
+    """An image in [-1, 1] after a change that is meant for [0, 1]; outside the brain undefined.
+
+    Values outside are those of the nearest brain voxel, so that nothing bleeds in from there.
+    """
+    if not inside.any():
+        return image
+    nearest = ndimage.distance_transform_edt(
+        ~inside[0].numpy(), return_distances=False, return_indices=True
+    )
+    filled = (image[:, nearest[0], nearest[1]] + 1) / 2
+    return (torch.as_tensor(np.asarray(change(filled))).clamp(0, 1) * 2 - 1).float()
 
 
 class EpochSampler(Sampler[int]):

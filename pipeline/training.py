@@ -11,7 +11,7 @@ import time
 import typing
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ N_DEPTHS = 8
 class NoisePrepareBatch(DiffusionPrepareBatch):
     """MONAI's batch preparation with our noise and target, all drawn from one generator.
 
-    The target that the loss gets carries the weight as its last channel; see `WeightedMSE`.
+    The target that the loss gets carries the weight as its last channel; see `WeightedLoss`.
 
     Args:
         scheduler: gives the noise and the target.
@@ -100,27 +100,41 @@ class NoisePrepareBatch(DiffusionPrepareBatch):
         return images, torch.cat([target, batchdata["weight"].to(target)], dim=1), args, infer
 
 
-class WeightedMSE(nn.Module):
-    """Mean squared error over the pixels whose weight, the target's last channel, is 1."""
+class WeightedLoss(nn.Module):
+    """Mean error over the pixels whose weight, the target's last channel, is 1.
+
+    Args:
+        kind: ``"l2"``, squared, or ``"l1"``, absolute.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.error = {"l2": torch.square, "l1": torch.abs}[kind]
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Scalar loss of ``(B, C, H, W)`` against ``(B, C + 1, H, W)``."""
         target, weight = target[:, :-1], target[:, -1:]
-        squared = (prediction.float() - target).square() * weight
-        return squared.sum() / (weight.sum() * prediction.shape[1]).clamp_min(1.0)
+        error = self.error(prediction.float() - target) * weight
+        return error.sum() / (weight.sum() * prediction.shape[1]).clamp_min(1.0)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Healthy cases by what they are used for."""
+    """Healthy cases by what they are used for; the extra ones are trained on and nothing else."""
 
     training: tuple[Case, ...]
     validation: tuple[Case, ...]
     test: tuple[Case, ...]
+    extra: tuple[Case, ...] = ()
 
     def sections(self) -> dict[str, tuple[Case, ...]]:
         """The parts that are not empty, by name."""
-        parts = {"training": self.training, "validation": self.validation, "test": self.test}
+        parts = {
+            "training": self.training,
+            "validation": self.validation,
+            "test": self.test,
+            "extra": self.extra,
+        }
         return {name: cases for name, cases in parts.items() if cases}
 
 
@@ -148,6 +162,7 @@ def train(
     config: RunConfig,
     run_dir: Path,
     *,
+    extra: Sequence[Case] = (),
     resume: bool = False,
     extract_brain: BrainExtractor | None = None,
     device: torch.device | None = None,
@@ -160,6 +175,7 @@ def train(
 
     Args:
         cases: healthy ones only; see `pipeline.cases.healthy_for_training`.
+        extra: healthy cases that are trained on but measure nothing: no atlas, no threshold.
         resume: continue from ``last.pt``; the result is what an unbroken training gives.
 
     Returns:
@@ -169,7 +185,13 @@ def train(
         InputError: the run folder holds another run, or the cases do not suffice.
     """
     data = prepare(
-        cases, config, run_dir, resume=resume, extract_brain=extract_brain, progress=progress
+        cases,
+        config,
+        run_dir,
+        extra=extra,
+        resume=resume,
+        extract_brain=extract_brain,
+        progress=progress,
     )
     Training(data, config, run_dir, device or default_device(), progress).run()
     return data.failed
@@ -195,6 +217,7 @@ def prepare(
     config: RunConfig,
     run_dir: Path,
     *,
+    extra: Sequence[Case] = (),
     resume: bool = False,
     extract_brain: BrainExtractor | None = None,
     progress: bool = True,
@@ -203,7 +226,7 @@ def prepare(
 
     Arguments and errors as `train`. Of several processes the first one does it for all.
     """
-    split = split_healthy(cases, config)
+    split = replace(split_healthy(cases, config), extra=tuple(extra))
     with distributed.first_before_others():
         if distributed.is_first():
             _check_run(run_dir, config, split, resume)
@@ -213,7 +236,10 @@ def prepare(
             write_text(run_dir / "run.json", json.dumps(software(), indent=1) + "\n")
             write_text(run_dir / "config.yaml", dump_config(config))
     training = SliceDataset(
-        stacks["training"], config.training, spacing_mm=config.grid.spacing_mm, seed=config.seed
+        stacks["training"] + stacks.get("extra", []),
+        config.training,
+        spacing_mm=config.grid.spacing_mm,
+        seed=config.seed,
     )
     validation = _spread(SliceDataset(stacks["validation"]), VALIDATION_SLICES)
     return TrainingData(training, validation, failed)
@@ -229,7 +255,7 @@ def _stacks(
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
     stacks: dict[str, list[Path]] = {}
     failed: dict[str, str] = {}
-    for name in ("training", "validation"):
+    for name in ("training", "validation", "extra") if split.extra else ("training", "validation"):
         paths, reasons = build_stacks(
             getattr(split, name),
             transforms,
@@ -308,7 +334,7 @@ class Training:
         self.inferer = inferer or DiffusionInferer(self.scheduler)
         self.generator = torch.Generator()
         self.prepare = self._prepare_with(self.generator)
-        self.loss = WeightedMSE()
+        self.loss = WeightedLoss(training.loss)
         self.rows: list[dict[str, float]] = []
         self.trainer = SupervisedTrainer(
             device=device,

@@ -14,7 +14,7 @@ from torch.utils.data import Subset
 from pipeline import distributed
 from pipeline.benchmark import complete_run
 from pipeline.brain_extraction import make_extractor
-from pipeline.cases import find_cases, healthy_for_training
+from pipeline.cases import Case, find_cases, healthy_for_training
 from pipeline.config import RunConfig, load_config, override, preset_config
 from pipeline.dataset import SliceDataset
 from pipeline.errors import InputError
@@ -64,28 +64,37 @@ def training_data(
     config: RunConfig,
     run_dir: str | Path,
     *,
+    extra_dir: str | Path | None = None,
     healthy: bool = False,
     resume: bool = False,
     brain_extraction: str | None = None,
 ) -> TrainingData:
     """Find the healthy cases of a folder and prepare their slices, as `anomap train` does.
 
+    Args:
+        extra_dir: healthy cases that are only trained on.
+        healthy: all cases are people without a lesion.
+
     Raises:
         InputError: see `find_cases` and `prepare`.
     """
-    cohort = find_cases(
-        Path(dataset_dir), modalities=config.modalities, healthy=True if healthy else None
-    )
-    cases, refused = healthy_for_training(cohort)
-    for name, reason in refused.items():
-        logger.warning("not used: %s: %s", name, reason)
     return prepare(
-        cases,
+        _healthy_cases(dataset_dir, config, healthy),
         config,
         Path(run_dir),
+        extra=_healthy_cases(extra_dir, config, healthy) if extra_dir else (),
         resume=resume,
         extract_brain=make_extractor(brain_extraction),
     )
+
+
+def _healthy_cases(folder: str | Path, config: RunConfig, healthy: bool) -> list[Case]:
+    said = True if healthy else None
+    cohort = find_cases(Path(folder), modalities=config.modalities, healthy=said)
+    cases, refused = healthy_for_training(cohort)
+    for name, reason in refused.items():
+        logger.warning("not used: %s: %s", name, reason)
+    return cases
 
 
 def trainer(

@@ -167,6 +167,42 @@ def test_augmentation_does_not_darken_the_edge_of_the_brain(
     assert set(image.unique().round(decimals=3).tolist()) == {-1.0, 1.0}
 
 
+def test_changes_of_intensity_stay_within_the_brain_and_the_range(
+    controls: list[Case], config: RunConfig, tmp_path: Path
+) -> None:
+    transforms = CaseTransforms(config.modalities, config.grid)
+    stacks, _ = build_stacks(controls, transforms, config, tmp_path, progress=False)
+    still = replace(config.training, rotate_degrees=0, translate_mm=0, scale=0, flip=False)
+    changing = replace(still, contrast=0.5, bias_field=0.3, blur_mm=8.0)
+    before = SliceDataset(stacks, still, spacing_mm=6.5, seed=1)
+    after = SliceDataset(stacks, changing, spacing_mm=6.5, seed=1)
+    differences = []
+    for i in range(0, len(before), 3):
+        plain, changed = before[i]["image"], after[i]["image"]
+        assert (changed[plain == -1] == -1).all()
+        assert changed.min() >= -1
+        assert changed.max() <= 1
+        assert torch.equal(changed, after[i]["image"])
+        differences.append(float((plain - changed).abs().max()))
+    # Each of the three changes half of the slices.
+    assert 0.6 < np.mean([difference > 1e-3 for difference in differences]) <= 1
+
+
+def test_a_blurred_brain_keeps_its_intensity_at_the_border(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    stack = np.zeros((1, 3, 32, 32), np.float32)
+    stack[:, 0] = -1
+    stack[:, 0, 8:24, 8:24] = 0.5
+    stack[:, 1:, 8:24, 8:24] = 1
+    np.save(tmp_path / "square.npy", stack)
+    blurred = replace(config.training, blur_mm=20.0, rotate_degrees=0, translate_mm=0, scale=0)
+    dataset = SliceDataset([tmp_path / "square.npy"], blurred, spacing_mm=6.5, seed=0)
+    for epoch in range(8):
+        dataset.epoch = epoch
+        assert set(dataset[0]["image"].unique().round(decimals=2).tolist()) == {-1.0, 0.5}
+
+
 def test_an_epoch_takes_every_slice_once() -> None:
     sampler = EpochSampler(10, None, seed=0)
     assert sorted(sampler) == list(range(10))
@@ -188,7 +224,30 @@ def test_learning_rate_warms_up_then_falls_to_zero(config: RunConfig) -> None:
 def test_the_loss_is_blind_where_the_weight_is_zero() -> None:
     target = torch.tensor([[[[1.0, 5.0]], [[1.0, 0.0]]]])  # value 1 counts, value 5 does not
     prediction = torch.tensor([[[[3.0, 0.0]]]])
-    assert training.WeightedMSE()(prediction, target) == pytest.approx(4.0)
+    assert training.WeightedLoss("l2")(prediction, target) == pytest.approx(4.0)
+
+
+def test_the_absolute_loss_is_the_mean_distance() -> None:
+    target = torch.tensor([[[[1.0, 5.0]], [[1.0, 0.0]]]])
+    prediction = torch.tensor([[[[4.0, 0.0]]]])
+    assert training.WeightedLoss("l1")(prediction, target) == pytest.approx(3.0)
+
+
+def test_extra_cases_are_trained_on_and_listed_apart(
+    controls: list[Case], config: RunConfig, tmp_path: Path
+) -> None:
+    training.train(controls[:-1], config, tmp_path / "a", extra=controls[-1:], progress=False)
+    training.train(controls[:-1], config, tmp_path / "b", progress=False)
+    listed = json.loads((tmp_path / "a" / "datalist.json").read_text())
+    assert len(listed["extra"]) == 1
+    without = json.loads((tmp_path / "b" / "datalist.json").read_text())
+    assert "extra" not in without
+    assert [len(listed[name]) for name in without] == [len(part) for part in without.values()]
+    weights = [
+        torch.load(tmp_path / run / "model.pt", weights_only=True)["out.2.conv.weight"]
+        for run in "ab"
+    ]
+    assert not torch.equal(*weights)
 
 
 def test_batches_are_reproducible_and_use_our_noise() -> None:
