@@ -144,12 +144,18 @@ def is_bundle(folder: Path) -> bool:
 
 
 def _texts(run: Path, out: Path) -> dict[str, bytes]:
-    """License, configs and docs, by their path in the bundle."""
+    """License, configs and docs, by their path in the bundle; configs are those of this anomap."""
+    files = _files_of(template_dir())
     told = [folder for folder in (run, out) if folder.is_dir() and is_bundle(folder)]
-    folder = told[0] if told else template_dir()
-    paths = [folder / "LICENSE", *(folder / "configs").iterdir(), *(folder / "docs").iterdir()]
-    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(paths)}
-    return files if told else _untold(files)
+    if not told:
+        return _untold(files)
+    words = _files_of(told[0])
+    return files | {name: words[name] for name in (METADATA, CARD, TERMS) if name in words}
+
+
+def _files_of(folder: Path) -> dict[str, bytes]:
+    paths = [folder / "LICENSE", *(folder / "configs").glob("*"), *(folder / "docs").glob("*")]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(paths) if p.is_file()}
 
 
 def _untold(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -158,13 +164,21 @@ def _untold(files: dict[str, bytes]) -> dict[str, bytes]:
     release = metadata["version"]
     metadata |= {
         "changelog": {release: "exported from a run of anomap"},
+        "authors": "whoever exported this run",
+        "copyright": "of the weights: theirs; of the code: Copyright (c) The anomap authors",
         "data_source": "not described; see docs/data_license.txt",
         "eval_metrics": {},
     }
-    card = _filled(files[CARD].decode(), "data", UNTOLD)
+    card = files[CARD].decode()
+    for section, told in (
+        ("run", "Not told.\n"),
+        ("data", UNTOLD),
+        ("performance", "Not measured.\n"),
+    ):
+        card = _filled(card, section, told)
     return files | {
         METADATA: json.dumps(metadata).encode(),
-        CARD: _filled(card, "performance", "Not measured.\n").encode(),
+        CARD: card.encode(),
         TERMS: UNTOLD.encode(),
     }
 

@@ -97,10 +97,12 @@ class DetectionConfig:
         residual: ``absolute``, ``squared``, ``positive`` (brighter than healthy) or ``negative``.
         standardise: the residual of each timestep is taken in standard deviations from what
             healthy brains show at that place.
-        intensity_power, normative_power, residual_power: the map is the product of the normalised
-            intensity (``negative``: of darkness), of how unusual it is at its place (by the sign of
-            ``residual``) and of the residual, each to its power; 0 leaves one out.
+        intensity_power, normative_power, asymmetry_power, residual_power: the map is the product
+            of the normalised intensity (``negative``: of darkness), of how unusual it is at its
+            place (by the sign of ``residual``), of how much more so than on the other side of the
+            brain, and of the residual, each to its power; 0 leaves one out.
         median_mm: edge of the 3-D median filter on each factor of the map; 0 is none.
+        smoothing_mm: standard deviation of a 3-D Gaussian on the map; 0 is none.
         edge_mm: within this distance of the brain's border the map is scaled down linearly.
         min_component_ml: smaller connected parts of the mask are dropped.
         false_positive_rate: share of healthy brain voxels above the threshold.
@@ -115,8 +117,10 @@ class DetectionConfig:
     standardise: bool = False
     intensity_power: float = 0.0
     normative_power: float = 0.0
+    asymmetry_power: float = 0.0
     residual_power: float = 1.0
     median_mm: float = 10.0
+    smoothing_mm: float = 0.0
     edge_mm: float = 4.0
     min_component_ml: float = 0.5
     false_positive_rate: float = 0.01
@@ -148,8 +152,10 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "detection.chain_stride": (1, _MANY),
     "detection.intensity_power": (0, 10),
     "detection.normative_power": (0, 10),
+    "detection.asymmetry_power": (0, 10),
     "detection.residual_power": (0, 10),
     "detection.median_mm": (0, 1000),
+    "detection.smoothing_mm": (0, 1000),
     "detection.edge_mm": (0, 1000),
     "detection.min_component_ml": (0, _MANY),
     "detection.false_positive_rate": (min(FALSE_POSITIVE_RATES), max(FALSE_POSITIVE_RATES)),
@@ -198,10 +204,9 @@ class RunConfig:
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
             raise InputError(f"modalities are one or more, each once; got {self.modalities}")
         recipe = self.detection
-        if not (recipe.intensity_power or recipe.normative_power or recipe.residual_power):
-            raise InputError(
-                "one of detection.intensity_power, normative_power and residual_power is above 0"
-            )
+        powers = ("intensity_power", "normative_power", "asymmetry_power", "residual_power")
+        if not any(getattr(recipe, power) for power in powers):
+            raise InputError(f"one of detection.{', '.join(powers)} is above 0")
         steps = self.diffusion.num_train_timesteps
         timesteps = self.detection.timesteps
         if not timesteps or any(not 0 <= t < steps for t in timesteps):
@@ -308,13 +313,24 @@ def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
 
 def _recipe(bright: bool) -> dict[str, Any]:
     """Factors and sign of the map, as chosen on five FLAIR gliomas and tumours put into T1."""
+    settings: dict[str, Any]
     if bright:
-        powers = {"intensity_power": 1.0, "normative_power": 0.2, "residual_power": 0.1}
-        residual = "positive"
+        settings = {
+            "residual": "positive",
+            "intensity_power": 1.0,
+            "normative_power": 0.2,
+            "asymmetry_power": 0.25,
+            "residual_power": 0.1,
+        }
     else:
-        powers = {"intensity_power": 0.0, "normative_power": 0.5, "residual_power": 1.0}
-        residual = "absolute"
-    settings = {"residual": residual, "standardise": True, "edge_mm": 0.0, **powers}
+        settings = {
+            "residual": "absolute",
+            "normative_power": 0.5,
+            "asymmetry_power": 0.5,
+            "residual_power": 1.0,
+            "smoothing_mm": 5.0,
+        }
+    settings |= {"standardise": True, "edge_mm": 0.0}
     return {f"detection.{key}": value for key, value in settings.items()}
 
 

@@ -27,6 +27,7 @@ from pipeline.scoring import (
     product_map,
     residual_map,
 )
+from pipeline.symmetry import asymmetry, find_midplane
 from pipeline.transforms import Prepared
 
 BASELINE_MEDIAN_MM = 10.0
@@ -104,21 +105,28 @@ def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: 
         InputError: the recipe needs an atlas that the run does not have.
     """
     restored = restored_slices(prepared, model, config, seed)
+
+    def filtered(values: Tensor) -> Tensor:
+        return _filtered(values, prepared, config.median_mm)
+
     candidates = (
-        (config.intensity_power, 0.0, lambda: _intensity(prepared, config.residual)),
-        (config.normative_power, FLOOR, lambda: _unusual(prepared, model, config.residual)),
+        (config.intensity_power, 0.0, lambda: filtered(_intensity(prepared, config.residual))),
+        (
+            config.normative_power,
+            FLOOR,
+            lambda: filtered(_unusual(prepared, model, config.residual)),
+        ),
+        (config.asymmetry_power, FLOOR, lambda: _one_sided(prepared, model, config)),
         (
             config.residual_power,
             FLOOR if config.standardise else RAW_FLOOR,
-            lambda: _residual(prepared, restored, model, config),
+            lambda: filtered(_residual(prepared, restored, model, config)),
         ),
     )
-    factors = [
-        Factor(_filtered(make(), prepared, config.median_mm), power, floor)
-        for power, floor, make in candidates
-        if power
-    ]
+    factors = [Factor(make(), power, floor) for power, floor, make in candidates if power]
     anomaly_map = product_map(factors) * prepared.brain
+    if config.smoothing_mm:
+        anomaly_map = blur(anomaly_map, prepared.brain, prepared.grid, config.smoothing_mm)
     anomaly_map *= edge_weight(prepared.brain, prepared.grid, config.edge_mm)
     return MapResult(anomaly_map, restored.mean(0), evaluations_per_slice(config))
 
@@ -146,6 +154,16 @@ def _unusual(prepared: Prepared, model: Model, residual: str) -> Tensor:
     z = z_scores(INTENSITY, prepared.slices, prepared.brain, model)
     kind = RESIDUALS["absolute" if residual == "squared" else residual]
     return kind(z).mean(1, keepdim=True)
+
+
+def _one_sided(prepared: Prepared, model: Model, config: DetectionConfig) -> Tensor:
+    """How much more unusual the intensity is at its place than on the other side of the brain."""
+    if not prepared.brain.any():
+        return torch.zeros_like(prepared.brain, dtype=torch.float32)
+    z = z_scores(INTENSITY, prepared.slices, prepared.brain, model).mean(1, keepdim=True)
+    smooth = _filtered(z, prepared, config.median_mm)
+    plane = find_midplane(prepared.slices, prepared.brain, prepared.grid)
+    return asymmetry(smooth, plane, prepared.brain, prepared.grid, config.residual)
 
 
 def _filtered(values: Tensor, prepared: Prepared, median_mm: float) -> Tensor:
@@ -292,7 +310,7 @@ def missing_atlases(name: str, model: Model | None) -> str | None:
     needed = {INTENSITY} if method.atlas else set()
     if method.settings is None and model is not None:
         recipe = model.config.detection
-        needed |= {INTENSITY} if recipe.normative_power else set()
+        needed |= {INTENSITY} if recipe.normative_power or recipe.asymmetry_power else set()
         needed |= {RESIDUAL} if needs_residual_atlas(model.config) else set()
     lacking = needed - set(model.atlases if model is not None else ())
     if not lacking:

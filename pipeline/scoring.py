@@ -76,7 +76,7 @@ def product_map(factors: Sequence[Factor]) -> Tensor:
 
 def median_filter(maps: Tensor, grid: Grid, width_mm: float) -> Tensor:
     """3-D median of a slice stack ``(N, 1, H, W)`` over a box of ``width_mm`` (odd in voxels)."""
-    size = tuple(_odd(width_mm / s) for s in _spacing(grid))
+    size = tuple(_odd(width_mm / s) for s in grid.axes_mm)
     if max(size) == 1:
         return maps
     filtered = ndimage.median_filter(maps[:, 0].numpy(), size=size, mode="nearest")
@@ -91,13 +91,13 @@ def edge_weight(brain: Tensor, grid: Grid, edge_mm: float) -> Tensor:
     if edge_mm <= 0:
         return brain.float()
     padded = np.pad(brain[:, 0].numpy(), 1)
-    distance = ndimage.distance_transform_edt(padded, sampling=_spacing(grid))[1:-1, 1:-1, 1:-1]
+    distance = ndimage.distance_transform_edt(padded, sampling=grid.axes_mm)[1:-1, 1:-1, 1:-1]
     return torch.from_numpy(np.clip(distance / edge_mm, 0, 1).astype(np.float32))[:, None]
 
 
 def blur(slices: Tensor, brain: Tensor, grid: Grid, sigma_mm: float) -> Tensor:
     """Gaussian blur in 3-D that looks at brain voxels only; ``(N, C, H, W)``."""
-    sigma = [sigma_mm / s for s in _spacing(grid)]
+    sigma = [sigma_mm / s for s in grid.axes_mm]
     inside = brain[:, 0].numpy().astype(np.float32)
     weight = np.maximum(ndimage.gaussian_filter(inside, sigma), 1e-6)
     channels = [
@@ -119,11 +119,6 @@ def threshold_map(
     keep = sizes >= min_component_ml
     keep[0] = False
     return keep[parts]
-
-
-def _spacing(grid: Grid) -> tuple[float, float, float]:
-    """Spacing of a slice stack's axes N, H, W in millimetres."""
-    return grid.slice_spacing_mm, grid.spacing_mm, grid.spacing_mm
 
 
 def _odd(width: float) -> int:

@@ -523,6 +523,12 @@ class Training:
                 f"{path}: not a checkpoint of this run ({str(error).splitlines()[0]}); "
                 "delete it to start again"
             ) from error
+        reached = self.trainer.state
+        if reached.iteration != reached.epoch * len(self.loader):
+            raise InputError(
+                f"{path}: was left by another number of processes than the "
+                f"{distributed.n_processes()} of now; resume with as many"
+            )
 
 
 def learning_rate_factor(step: int, n_steps: int, training: TrainingConfig) -> float:

@@ -45,6 +45,11 @@ class Grid:
     spacing_mm: float = 3.25
     slice_spacing_mm: float = 3.25
 
+    @property
+    def axes_mm(self) -> tuple[float, float, float]:
+        """Spacing of a slice stack's axes: slices, rows, columns."""
+        return self.slice_spacing_mm, self.spacing_mm, self.spacing_mm
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -126,7 +126,9 @@ def test_other_weights_go_into_a_bundle_and_leave_its_words(
     shutil.copytree(exported, copy)
     (copy / "docs/data_license.txt").write_text("Ours, for all.\n")
     (copy / "models/model.pt").write_bytes(b"old")
+    (copy / "configs/train.yaml").write_text("of another release")
     export(made_run, copy, with_source=False)
+    assert (copy / "configs/train.yaml").read_text().startswith("# A model of your own")
     assert (copy / "docs/data_license.txt").read_text() == "Ours, for all.\n"
     assert (copy / "models/model.pt").read_bytes() == (made_run / "model.pt").read_bytes()
 

@@ -24,6 +24,7 @@ from pipeline.methods import (
 from pipeline.model import Model, make_scheduler
 from pipeline.nifti import write_volume
 from pipeline.normative import make_atlases, restored_slices
+from pipeline.scoring import blur
 from pipeline.transforms import CaseTransforms, Prepared
 
 
@@ -123,27 +124,34 @@ def test_methods_without_their_atlas_are_left_out_with_a_reason(prepared: Prepar
 def test_the_map_is_the_product_of_its_factors(prepared: Prepared) -> None:
     model = _models(prepared)["simplex"]
     settings = {"median_mm": 0.0, "edge_mm": 0.0, "draws": 1, "timesteps": (200,)}
+    settings |= {"smoothing_mm": 0.0}
     recipe = replace(model.config.detection, standardise=False, **settings)
 
-    def map_of(intensity: float, normative: float, residual: float) -> torch.Tensor:
+    def map_of(
+        intensity: float, normative: float, asymmetry: float, residual: float
+    ) -> torch.Tensor:
         powers = {"intensity_power": intensity, "normative_power": normative}
-        config = replace(recipe, residual_power=residual, **powers)
+        powers |= {"asymmetry_power": asymmetry, "residual_power": residual}
+        config = replace(recipe, **powers)
         return recipe_map(prepared, model, config, 0).anomaly_map[prepared.brain]
 
-    intensity, normative, residual = map_of(1, 0, 0), map_of(0, 1, 0), map_of(0, 0, 1)
-    fused = map_of(1.0, 0.5, 2.0)
+    parts = [map_of(*row) for row in torch.eye(4).tolist()]
+    intensity, normative, one_sided, residual = parts
+    fused = map_of(1.0, 0.5, 0.25, 2.0)
     expected = intensity * (FLOOR + normative) ** 0.5 * (RAW_FLOOR + residual) ** 2
+    expected *= (FLOOR + one_sided) ** 0.25
     torch.testing.assert_close(fused, expected)
     torch.testing.assert_close(
         intensity, METHODS["intensity"].compute(prepared, None, 0).anomaly_map[prepared.brain]
     )
-    assert len({round(float(part.sum()), 4) for part in (intensity, normative, residual)}) == 3
+    assert len({round(float(part.sum()), 4) for part in parts}) == 4
 
 
 def test_the_standardised_residual_is_that_of_the_atlas(prepared: Prepared) -> None:
     model = _models(prepared)["simplex"]
-    settings = {"median_mm": 0.0, "edge_mm": 0.0, "residual": "absolute"}
+    settings = {"median_mm": 0.0, "edge_mm": 0.0, "smoothing_mm": 0.0, "residual": "absolute"}
     powers = {"intensity_power": 0.0, "normative_power": 0.0, "residual_power": 1.0}
+    powers |= {"asymmetry_power": 0.0}
     recipe = replace(model.config.detection, standardise=True, **settings, **powers)
     anomaly_map = recipe_map(prepared, model, recipe, 3).anomaly_map[:, 0].numpy()
     brain = prepared.brain[:, 0].numpy()
@@ -175,3 +183,13 @@ def test_a_recipe_for_dark_lesions_sees_them(prepared: Prepared) -> None:
             for p in (prepared, changed)
         )
         assert (after > before + 1) == sees
+
+
+def test_the_map_is_smoothed_within_the_brain(prepared: Prepared) -> None:
+    model = _models(prepared)["simplex"]
+    recipe = replace(model.config.detection, smoothing_mm=0.0, edge_mm=0.0)
+    sharp = recipe_map(prepared, model, recipe, 0).anomaly_map
+    smooth = recipe_map(prepared, model, replace(recipe, smoothing_mm=9.0), 0).anomaly_map
+    expected = blur(sharp, prepared.brain, prepared.grid, 9.0) * prepared.brain
+    torch.testing.assert_close(smooth, expected)
+    assert float(smooth[prepared.brain].std()) < float(sharp[prepared.brain].std())

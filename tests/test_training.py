@@ -313,3 +313,13 @@ def test_shares_of_an_epoch_do_not_overlap_and_are_of_one_size() -> None:
     drawn = [list(share) for share in shares]
     assert [len(share) for share in drawn] == [3, 3, 3] == [len(share) for share in shares]
     assert sorted(i for share in drawn for i in share) == sorted(list(whole)[:9])
+
+
+def test_a_training_is_not_resumed_by_another_number_of_processes(
+    controls: list[Case], config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = override(config, {"training.epochs": 1})
+    training.train(controls, one, tmp_path, progress=False)
+    monkeypatch.setattr(training.distributed, "n_processes", lambda: 2)
+    with pytest.raises(InputError, match="by another number of processes than the 2 of now"):
+        training.train(controls, one, tmp_path, resume=True, progress=False)
