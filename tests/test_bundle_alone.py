@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import venv
@@ -133,8 +134,13 @@ def assert_same_maps(ours: Path, theirs: Path) -> None:
 def test_an_installed_anomap_brings_what_export_starts_from(
     python: Path, made_run: Path, world: Path
 ) -> None:
-    wheel = ["-m", "pip", "wheel", "--quiet", "--no-deps", Path(__file__).parents[1]]
-    run([sys.executable, *wheel, "-w", world / "wheel"], world)
+    checkout, source = Path(__file__).parents[1], world / "source"
+    for name in ("pipeline", "bundles"):
+        shutil.copytree(checkout / name, source / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(checkout / name, source)
+    wheel = ["-m", "pip", "wheel", "--quiet", "--no-deps", source, "-w", world / "wheel"]
+    run([sys.executable, *wheel], world)
     (made,) = (world / "wheel").iterdir()
     run(["unzip", "-q", made, "-d", "installed"], world)
     command = [python, "-m", "pipeline", "export", made_run, "-o", "again.zip"]
