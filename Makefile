@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test test-bundle check format clean
 
 setup: $(READY)
 
@@ -23,6 +23,11 @@ demo: $(READY)
 # Every test; those that need a GPU or the development data skip, and say so.
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The exported bundle in fresh environments, in MONAI Label, and (ANOMAP_ZOO names a checkout) under
+# the model zoo's own check. It installs packages; some six minutes.
+test-bundle: $(READY)
+	ANOMAP_FULL=1 $(BIN)/python -m pytest -n0 tests/test_bundle_alone.py
 
 # What must pass before a commit: format, lint, types, fast tests.
 check: $(READY)

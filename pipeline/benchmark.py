@@ -52,13 +52,18 @@ def models_by_noise(models: Sequence[Model]) -> dict[str, Model]:
                 f"{model.path}: modalities or grid differ from {first.path}; a benchmark compares "
                 "methods on one grid"
             )
-        if _split(model) != _split(first):
+        if _measured_on(model) != _measured_on(first):
             raise InputError(
                 f"{model.path}: its training and validation cases are not those of {first.path}; "
                 "a benchmark compares runs on the same people (same DATA, --seed and --hold-out)"
             )
         result[noise] = model
     return result
+
+
+def _measured_on(model: Model) -> dict[str, set[str]]:
+    """As `_split`, without the cases that were only trained on."""
+    return {name: images for name, images in _split(model).items() if name != "extra"}
 
 
 def _split(model: Model) -> dict[str, set[str]]:
@@ -88,7 +93,7 @@ def seen_before(cases: Sequence[Case], models: Mapping[str, Model]) -> list[str]
     used: set[str] = set()
     for model in models.values():
         split = _split(model)
-        used |= split.get("training", set()) | split.get("validation", set())
+        used |= set().union(*(split.get(name, ()) for name in ("training", "validation", "extra")))
     return [
         case.name
         for case in cases

@@ -19,7 +19,6 @@ from pipeline.errors import InputError
 if TYPE_CHECKING:
     from pipeline.cases import Case
     from pipeline.config import RunConfig
-    from pipeline.model import Model
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 FINISHED = ("model.pt", "atlases.npz", "calibration.json")
@@ -79,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
     for add in (_add_cases, _add_phantom, _add_train, _add_detect, _add_evaluate, _add_benchmark):
         add(commands, common)
+    _add_export(commands, common)
     _add_demo(commands, common)
     return parser
 
@@ -455,7 +455,13 @@ def _add_detect(commands: Any, common: argparse.ArgumentParser) -> None:
         "anomap detect patient_flair.nii.gz --model runs/flair -o out/",
     )
     parser.add_argument("data", type=Path, nargs="+", metavar="IN")
-    parser.add_argument("--model", type=Path, required=True, metavar="RUN")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="RUN_OR_BUNDLE",
+        help="a zipped bundle fits too",
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
     parser.add_argument("--false-positive-rate", type=float, help="of the threshold (default 0.01)")
     parser.add_argument("--overwrite", action="store_true", help="do finished cases again")
@@ -465,19 +471,20 @@ def _add_detect(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _run_detect(arguments: argparse.Namespace) -> int:
     from pipeline.brain_extraction import make_extractor
+    from pipeline.bundle import run_folder
     from pipeline.calibration import load_calibration
     from pipeline.detection import detect_cases, make_detector
     from pipeline.model import load_model
     from pipeline.transforms import CaseTransforms
 
-    model = load_model(arguments.model, _device(arguments))
-    _check_noise(model)
+    run_dir = run_folder(arguments.model)
+    model = load_model(run_dir, _device(arguments))
     failed: dict[str, str] = {}
     cases = _find(arguments, arguments.data, model.config.modalities, failed)
     detector = make_detector(
         "anomap",
         model,
-        load_calibration(arguments.model / "calibration.json"),
+        load_calibration(run_dir / "calibration.json"),
         false_positive_rate=arguments.false_positive_rate,
         seed=arguments.seed,
     )
@@ -492,12 +499,6 @@ def _run_detect(arguments: argparse.Namespace) -> int:
     )
     n_done = sum(case.name not in failed for case in cases)
     return _finish(failed, f"{n_done} cases in {arguments.out}")
-
-
-def _check_noise(model: Model) -> None:
-    noise = model.config.diffusion.noise
-    if noise != "simplex":
-        raise InputError(f"{model.path}: trained with {noise} noise; detection needs a simplex run")
 
 
 # --- evaluate and benchmark --------------------------------------------------------------------
@@ -581,7 +582,7 @@ def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         required=True,
-        metavar="RUN",
+        metavar="RUN_OR_BUNDLE",
         help="repeat it for runs with other noises, as gaussian_one_shot needs",
     )
     parser.add_argument(
@@ -611,6 +612,7 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
         seen_before,
     )
     from pipeline.brain_extraction import make_extractor
+    from pipeline.bundle import run_folder
     from pipeline.cases import find_cases, healthy_for_training
     from pipeline.evaluation import format_table
     from pipeline.figures import benchmark_figures
@@ -619,7 +621,9 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
     from pipeline.transforms import CaseTransforms
 
     names = select_methods(arguments.methods)
-    models = models_by_noise([load_model(run, _device(arguments)) for run in arguments.model])
+    models = models_by_noise(
+        [load_model(run_folder(path), _device(arguments)) for path in arguments.model]
+    )
     names, left_out = runnable(names, models)
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
@@ -670,6 +674,50 @@ def _check_modality(config: RunConfig, modality: tuple[str, ...], run: Path) -> 
     if modality != config.modalities:
         trained, asked = ", ".join(config.modalities), ", ".join(modality)
         raise InputError(f"{run}: trained on {trained}, but {asked} is asked for")
+
+
+# --- export ------------------------------------------------------------------------------------
+
+
+def _add_export(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "export",
+        "a run as a MONAI bundle that works where anomap is not installed",
+        "anomap export runs/flair -o flair_anomalies.zip --benchmark 'BraTS 2021'=bench/",
+    )
+    parser.add_argument("model", type=Path, metavar="RUN")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR_OR_ZIP")
+    parser.add_argument(
+        "--benchmark",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="cohort and folder of `anomap benchmark`, for the model card; may be repeated",
+    )
+    parser.add_argument(
+        "--no-source", action="store_true", help="leave the source out: needs anomap installed"
+    )
+    parser.set_defaults(run=_run_export)
+
+
+def _run_export(arguments: argparse.Namespace) -> int:
+    from pipeline.bundle import export
+
+    benchmarks: dict[str, Path] = {}
+    for text in arguments.benchmark:
+        name, separator, folder = text.rpartition("=")
+        if not separator or not name:
+            raise InputError(f"--benchmark {text}: expected NAME=DIR")
+        benchmarks[name] = Path(folder)
+    export(
+        arguments.model,
+        arguments.out,
+        benchmarks=benchmarks,
+        with_source=not arguments.no_source,
+    )
+    return _finish({}, f"bundle in {arguments.out}")
 
 
 # --- demo --------------------------------------------------------------------------------------

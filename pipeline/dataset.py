@@ -194,17 +194,23 @@ class EpochSampler(Sampler[int]):
     Args:
         n_slices: size of the dataset.
         n_drawn: slices an epoch; None takes each once. More than there are repeats them.
+        share: which part of how many: (0, 2) is every second slice, for the first of two processes.
     """
 
-    def __init__(self, n_slices: int, n_drawn: int | None, seed: int) -> None:
+    def __init__(
+        self, n_slices: int, n_drawn: int | None, seed: int, share: tuple[int, int] = (0, 1)
+    ) -> None:
         self.n_slices, self.n_drawn, self.seed = n_slices, n_drawn or n_slices, seed
+        self.share = share
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.n_drawn
+        """Slices of a share: all shares have as many, so a rest is not drawn."""
+        return max(1, self.n_drawn // self.share[1])
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.epoch))
         rounds = -(-self.n_drawn // self.n_slices)
         order = [torch.randperm(self.n_slices, generator=generator) for _ in range(rounds)]
-        return iter(torch.cat(order)[: self.n_drawn].tolist())
+        first, step = self.share
+        return iter(torch.cat(order)[: self.n_drawn][first::step][: len(self)].tolist())

@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.calibration import Calibration
 from pipeline.cases import Case, ImageFile
 from pipeline.errors import InputError
-from pipeline.methods import METHODS, Method, missing_atlases
+from pipeline.methods import METHODS, MapResult, Method, missing_atlases
 from pipeline.metrics import top_mean
 from pipeline.model import Model
 from pipeline.nifti import make_folder, voxel_volume_ml, write_text, write_volume
@@ -110,8 +110,15 @@ def make_detector(
         false_positive_rate: None takes the model's, or 1 % where there is no model.
 
     Raises:
-        InputError: the rate is not calibrated, or the run lacks an atlas that the method needs.
+        InputError: the rate is not calibrated, or the run lacks an atlas that the method needs, or
+            was trained with another noise.
     """
+    wanted = METHODS[name].noise
+    if model is not None and wanted not in (None, model.config.diffusion.noise):
+        raise InputError(
+            f"{model.path}: trained with {model.config.diffusion.noise} noise; {name} needs a "
+            f"{wanted} run"
+        )
     if reason := missing_atlases(name, model):
         raise InputError(reason)
     rate = false_positive_rate
@@ -198,6 +205,38 @@ def is_done(folder: Path, provenance: dict[str, Any]) -> bool:
     return all(path.is_file() for path in files)
 
 
+@dataclass(frozen=True)
+class SourceMaps:
+    """What a method found in a case, on the source grid.
+
+    Attributes:
+        anomaly_map: ``(X, Y, Z)`` float32, >= 0, 0 outside the brain.
+        mask: ``(X, Y, Z)`` bool, None where there is no threshold.
+        cut: value above which the map is in the mask, or None.
+        pseudo_healthy: ``(C, X, Y, Z)`` float32 in scanner units, or None.
+    """
+
+    anomaly_map: np.ndarray
+    mask: np.ndarray | None
+    cut: float | None
+    pseudo_healthy: np.ndarray | None
+
+
+def to_source(prepared: Prepared, detector: Detector, result: MapResult) -> SourceMaps:
+    """A method's result on the source grid, cut at the detector's threshold."""
+    anomaly_map = prepared.to_source(result.anomaly_map)
+    mask = cut = None
+    if detector.threshold.value is not None:
+        in_brain = anomaly_map[prepared.source_brain]
+        cut = half_height(in_brain, detector.threshold.value, detector.half_height)
+        voxel_ml = voxel_volume_ml(prepared.source_affine)
+        mask = threshold_map(anomaly_map, cut, voxel_ml, detector.min_component_ml)
+    pseudo_healthy = None
+    if result.pseudo_healthy is not None:
+        pseudo_healthy = prepared.to_source_intensity(result.pseudo_healthy)
+    return SourceMaps(anomaly_map, mask, cut, pseudo_healthy)
+
+
 def detect_case(
     prepared: Prepared, detector: Detector, folder: Path, provenance: dict[str, Any]
 ) -> dict[str, Any]:
@@ -209,42 +248,46 @@ def detect_case(
     start = time.monotonic()
     (folder / RESULT).unlink(missing_ok=True)
     result = detector.method.compute(prepared, detector.model, detector.seed)
-    anomaly_map = prepared.to_source(result.anomaly_map)
+    maps = to_source(prepared, detector, result)
+    seconds = time.monotonic() - start
+    record = case_record(prepared, detector, maps, result.evaluations, seconds, provenance)
+    write_result(folder, prepared, maps, record)
+    return record
+
+
+def case_record(
+    prepared: Prepared,
+    detector: Detector,
+    maps: SourceMaps,
+    evaluations: int,
+    seconds: float,
+    provenance: dict[str, Any],
+) -> dict[str, Any]:
+    """The content of ``result.json``."""
     voxel_ml = voxel_volume_ml(prepared.source_affine)
-    in_brain = anomaly_map[prepared.source_brain]
-    mask = cut = None
-    if detector.threshold.value is not None:
-        cut = half_height(in_brain, detector.threshold.value, detector.half_height)
-        mask = threshold_map(anomaly_map, cut, voxel_ml, detector.min_component_ml)
-    pseudo_healthy = None
-    if result.pseudo_healthy is not None:
-        pseudo_healthy = prepared.to_source_intensity(result.pseudo_healthy)
-    record = {
+    in_brain = maps.anomaly_map[prepared.source_brain]
+    return {
         "case": prepared.case.name,
         "method": detector.name,
         "score": float(top_mean(in_brain)),
         "brain_ml": round(float(prepared.source_brain.sum() * voxel_ml), 3),
-        "anomalous_ml": None if mask is None else round(float(mask.sum() * voxel_ml), 3),
+        "anomalous_ml": None if maps.mask is None else round(float(maps.mask.sum() * voxel_ml), 3),
         "threshold": asdict(detector.threshold),
-        "cut": cut,
-        "evaluations_per_slice": result.evaluations,
-        "seconds": round(time.monotonic() - start, 3),
+        "cut": maps.cut,
+        "evaluations_per_slice": evaluations,
+        "seconds": round(seconds, 3),
         "slices": len(prepared.slices),
         "notes": list(prepared.notes),
         "inputs": {m: str(f.path) for m, f in prepared.case.images.items()},
         "provenance": provenance,
         "software": software(),
     }
-    write_result(folder, prepared, anomaly_map, mask, pseudo_healthy, record)
-    return record
 
 
 def write_result(
     folder: Path,
     prepared: Prepared,
-    anomaly_map: np.ndarray,
-    mask: np.ndarray | None,
-    pseudo_healthy: np.ndarray | None,
+    maps: SourceMaps,
     record: dict[str, Any],
 ) -> None:
     """Write a case's files, all on the source grid; ``result.json`` last, as the sign of done.
@@ -254,14 +297,15 @@ def write_result(
     ``pseudo_healthy_<modality>.nii.gz``).
     """
     affine = prepared.source_affine
-    volumes = {"anomaly.nii.gz": anomaly_map, "brain_mask.nii.gz": prepared.source_brain}
-    if mask is not None:
-        volumes["mask.nii.gz"] = mask
+    volumes = {"anomaly.nii.gz": maps.anomaly_map, "brain_mask.nii.gz": prepared.source_brain}
+    if maps.mask is not None:
+        volumes["mask.nii.gz"] = maps.mask
     else:
         (folder / "mask.nii.gz").unlink(missing_ok=True)
-    if pseudo_healthy is not None:
-        for name, channel in zip(record["provenance"]["modalities"], pseudo_healthy, strict=True):
-            suffix = "" if len(pseudo_healthy) == 1 else f"_{name}"
+    if maps.pseudo_healthy is not None:
+        names = record["provenance"]["modalities"]
+        for name, channel in zip(names, maps.pseudo_healthy, strict=True):
+            suffix = "" if len(names) == 1 else f"_{name}"
             volumes[f"pseudo_healthy{suffix}.nii.gz"] = channel
     for name, volume in volumes.items():
         write_volume(folder / name, volume, affine)

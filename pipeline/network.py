@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from monai.networks.nets import DiffusionModelUNet
+from torch import Tensor
 
 NETWORKS: dict[str, dict[str, Any]] = {
     # 1.8 M parameters; two CPU cores train it on some 75 slices of 64x64 a second.
@@ -40,7 +42,20 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
-def build_network(name: str, n_channels: int = 1) -> DiffusionModelUNet:
+class DenoisingUNet(DiffusionModelUNet):
+    """MONAI's network; timesteps may be left out, as the checks of MONAI bundles do, and are 0."""
+
+    def forward(
+        self, x: Tensor, timesteps: Tensor | None = None, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        """The prediction for noisy images ``(B, C, H, W)`` at ``timesteps`` ``(B,)``."""
+        if timesteps is None:
+            timesteps = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        prediction: Tensor = super().forward(x, timesteps, *args, **kwargs)
+        return prediction
+
+
+def build_network(name: str, n_channels: int = 1) -> DenoisingUNet:
     """The network of a preset, 2-D, ``n_channels`` in and out; called as ``network(x, timesteps)``.
 
     Raises:
@@ -48,7 +63,7 @@ def build_network(name: str, n_channels: int = 1) -> DiffusionModelUNet:
     """
     if name not in NETWORKS:
         raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
-    return DiffusionModelUNet(
+    return DenoisingUNet(
         spatial_dims=2, in_channels=n_channels, out_channels=n_channels, **NETWORKS[name]
     )
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from pipeline import __version__
 
+COMMIT = "commit.txt"
+"""Beside the source where that was copied out of its checkout: what commit it is of."""
+
 
 @functools.cache
 def software() -> dict[str, str | None]:
@@ -28,6 +31,9 @@ def software() -> dict[str, str | None]:
 
 
 def _commit() -> str | None:
+    told = Path(__file__).with_name(COMMIT)
+    if told.is_file():
+        return told.read_text(encoding="utf-8").strip() or None
     command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
     try:
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -26,6 +27,7 @@ from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from pipeline import distributed
 from pipeline.cases import Case, find_cases, split_cases, write_datalist
 from pipeline.config import RunConfig, TrainingConfig, differences, dump_config, load_config
 from pipeline.dataset import EpochSampler, SliceDataset, build_stacks
@@ -182,29 +184,90 @@ def train(
     Raises:
         InputError: the run folder holds another run, or the cases do not suffice.
     """
+    data = prepare(
+        cases,
+        config,
+        run_dir,
+        extra=extra,
+        resume=resume,
+        extract_brain=extract_brain,
+        progress=progress,
+    )
+    Training(data, config, run_dir, device or default_device(), progress).run()
+    return data.failed
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a network is trained on.
+
+    Attributes:
+        training: augmented slices.
+        validation: slices as they are, the same few in every epoch.
+        failed: case name to reason of the cases that could not be read.
+    """
+
+    training: SliceDataset
+    validation: Subset
+    failed: dict[str, str]
+
+
+def prepare(
+    cases: Sequence[Case],
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    extra: Sequence[Case] = (),
+    resume: bool = False,
+    extract_brain: BrainExtractor | None = None,
+    progress: bool = True,
+) -> TrainingData:
+    """Split the cases, write the slices of a run to disk, and say in its folder what it is.
+
+    Arguments and errors as `train`. Of several processes the first one does it for all.
+    """
     split = replace(split_healthy(cases, config), extra=tuple(extra))
-    _check_run(run_dir, config, split, resume)
+    with distributed.first_before_others():
+        if distributed.is_first():
+            _check_run(run_dir, config, split, resume)
+        stacks, failed = _stacks(split, config, run_dir, extract_brain, progress)
+        if not (run_dir / "config.yaml").is_file():
+            write_datalist(run_dir / "datalist.json", split.sections())
+            write_text(run_dir / "run.json", json.dumps(software(), indent=1) + "\n")
+            write_text(run_dir / "config.yaml", dump_config(config))
+    training = SliceDataset(
+        stacks["training"] + stacks.get("extra", []),
+        config.training,
+        spacing_mm=config.grid.spacing_mm,
+        seed=config.seed,
+    )
+    validation = _spread(SliceDataset(stacks["validation"]), VALIDATION_SLICES)
+    return TrainingData(training, validation, failed)
+
+
+def _stacks(
+    split: Split,
+    config: RunConfig,
+    run_dir: Path,
+    extract_brain: BrainExtractor | None,
+    progress: bool,
+) -> tuple[dict[str, list[Path]], dict[str, str]]:
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
     stacks: dict[str, list[Path]] = {}
     failed: dict[str, str] = {}
-    for name in ("training", "validation", "extra") if extra else ("training", "validation"):
+    for name in ("training", "validation", "extra") if split.extra else ("training", "validation"):
         paths, reasons = build_stacks(
             getattr(split, name),
             transforms,
             config,
             run_dir / "cache",
             description=f"preparing {name} cases",
-            progress=progress,
+            progress=progress and distributed.is_first(),
         )
         if not paths:
             raise InputError(f"no {name} case could be read: {next(iter(reasons.values()))}")
         stacks[name], failed = paths, failed | reasons
-    if not (run_dir / "config.yaml").is_file():
-        write_datalist(run_dir / "datalist.json", split.sections())
-        write_text(run_dir / "run.json", json.dumps(software(), indent=1) + "\n")
-        write_text(run_dir / "config.yaml", dump_config(config))
-    _Training(stacks, config, run_dir, device or default_device(), progress).run()
-    return failed
+    return stacks, failed
 
 
 def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> None:
@@ -231,33 +294,34 @@ def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> 
             )
 
 
-class _Training:
+class Training:
     """The engine, its handlers and the state that a checkpoint holds."""
 
     def __init__(
         self,
-        stacks: dict[str, list[Path]],
+        data: TrainingData,
         config: RunConfig,
         run_dir: Path,
         device: torch.device,
-        progress: bool,
+        progress: bool = True,
+        inferer: DiffusionInferer | None = None,
     ) -> None:
-        self.config, self.run_dir, self.device, self.progress = config, run_dir, device, progress
+        self.config, self.run_dir, self.device = config, run_dir, device
+        self.progress = progress and distributed.is_first()
         training = config.training
-        self.dataset = SliceDataset(
-            stacks["training"] + stacks.get("extra", []),
-            training,
-            spacing_mm=config.grid.spacing_mm,
-            seed=config.seed,
+        self.dataset, self.validation = data.training, data.validation
+        self.sampler = EpochSampler(
+            len(self.dataset),
+            training.slices_per_epoch,
+            config.seed,
+            share=(distributed.rank(), distributed.n_processes()),
         )
-        self.sampler = EpochSampler(len(self.dataset), training.slices_per_epoch, config.seed)
         self.loader: DataLoader = DataLoader(
             self.dataset,
             training.batch_size,
             sampler=self.sampler,
             num_workers=training.workers,
         )
-        self.validation = _spread(SliceDataset(stacks["validation"]), VALIDATION_SLICES)
         torch.manual_seed(derive_seed(config.seed, "weights"))
         self.network = build_network(config.network, len(config.modalities)).to(device)
         self.ema = EMAHandler(self.network, momentum=1 - training.ema_decay)
@@ -267,7 +331,7 @@ class _Training:
             self.optimizer, lambda step: learning_rate_factor(step, n_steps, training)
         )
         self.scheduler = make_scheduler(config.diffusion)
-        self.inferer = DiffusionInferer(self.scheduler)
+        self.inferer = inferer or DiffusionInferer(self.scheduler)
         self.generator = torch.Generator()
         self.prepare = self._prepare_with(self.generator)
         self.loss = WeightedLoss(training.loss)
@@ -276,7 +340,7 @@ class _Training:
             device=device,
             max_epochs=training.epochs,
             train_data_loader=self.loader,
-            network=self.network,
+            network=distributed.together(self.network),
             optimizer=self.optimizer,
             loss_function=self.loss,
             inferer=self.inferer,
@@ -301,13 +365,13 @@ class _Training:
         n_steps = self.config.training.epochs * len(self.loader)
         if done < n_steps:
             self._run_engine(done, n_steps)
-        write_atomically(
-            self.run_dir / "model.pt", lambda p: torch.save(self.ema.ema_model.state_dict(), p)
-        )
+        if distributed.is_first():
+            weights = self.ema.ema_model.state_dict()
+            write_atomically(self.run_dir / "model.pt", lambda path: torch.save(weights, path))
 
     def _run_engine(self, done: int, n_steps: int) -> None:
         with (
-            SummaryWriter(self.run_dir / "tensorboard", purge_step=done + 1) as self.board,
+            self._board(done) as self.board,
             tqdm(
                 total=n_steps,
                 initial=done,
@@ -317,24 +381,35 @@ class _Training:
             ) as self.bar,
         ):
             trainer = self.trainer
-            TensorBoardStatsHandler(
-                self.board,
-                tag_name="loss/train_step",
-                epoch_log=False,
-                iteration_log=10,
-                output_transform=lambda output: output["loss"],
-            ).attach(trainer)
+            if self.board is not None:
+                TensorBoardStatsHandler(
+                    self.board,
+                    tag_name="loss/train_step",
+                    epoch_log=False,
+                    iteration_log=10,
+                    output_transform=lambda output: output["loss"],
+                ).attach(trainer)
             trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
             trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
             self.ema.attach(trainer, warn_if_exists=False)
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._after_epoch)
             trainer.run()
 
+    def _board(self, done: int) -> contextlib.AbstractContextManager[SummaryWriter | None]:
+        """TensorBoard of the process that writes files."""
+        if not distributed.is_first():
+            return contextlib.nullcontext()
+        return SummaryWriter(self.run_dir / "tensorboard", purge_step=done + 1)
+
     def _start_epoch(self) -> None:
-        """All randomness of an epoch follows from (seed, epoch), so a resumed one is the same."""
+        """All randomness of an epoch follows from (seed, epoch), so a resumed one is the same.
+
+        Each further process that trains along draws other noise.
+        """
         epoch = self.trainer.state.epoch
         self.dataset.epoch = self.sampler.epoch = epoch
-        self.generator.manual_seed(derive_seed(self.config.seed, "noise", epoch))
+        further = (distributed.rank(),) if distributed.rank() else ()
+        self.generator.manual_seed(derive_seed(self.config.seed, "noise", epoch, *further))
         self.epoch_loss, self.epoch_start = [], time.monotonic()
 
     def _after_step(self) -> None:
@@ -353,21 +428,27 @@ class _Training:
         self.bar.set_postfix(loss=f"{sum(self.epoch_loss) / len(self.epoch_loss):.4f}")
 
     def _after_epoch(self) -> None:
+        train_loss = distributed.mean(sum(self.epoch_loss) / len(self.epoch_loss), self.device)
+        if self.board is not None:
+            self._record(self.board, train_loss)
+        distributed.wait()
+
+    def _record(self, board: SummaryWriter, train_loss: float) -> None:
         state = self.trainer.state
         row = {
             "epoch": state.epoch,
             "step": state.iteration,
-            "train_loss": sum(self.epoch_loss) / len(self.epoch_loss),
+            "train_loss": train_loss,
             "val_loss": self.validation_loss(),
             "learning_rate": self.rate.get_last_lr()[0],
             "seconds": round(time.monotonic() - self.epoch_start, 2),
         }
         self.rows.append(row)
         for name in ("train", "val"):
-            self.board.add_scalar(f"loss/{name}_epoch", row[f"{name}_loss"], state.iteration)
-        self.board.add_scalar("learning_rate", row["learning_rate"], state.iteration)
+            board.add_scalar(f"loss/{name}_epoch", row[f"{name}_loss"], state.iteration)
+        board.add_scalar("learning_rate", row["learning_rate"], state.iteration)
         if state.epoch == self.config.training.epochs or state.epoch % 5 == 1:
-            self.board.add_image(
+            board.add_image(
                 "image | noisy | reconstruction | residual", self.pictures(), state.iteration
             )
         self._checkpoint()
@@ -442,6 +523,12 @@ class _Training:
                 f"{path}: not a checkpoint of this run ({str(error).splitlines()[0]}); "
                 "delete it to start again"
             ) from error
+        reached = self.trainer.state
+        if reached.iteration != reached.epoch * len(self.loader):
+            raise InputError(
+                f"{path}: was left by another number of processes than the "
+                f"{distributed.n_processes()} of now; resume with as many"
+            )
 
 
 def learning_rate_factor(step: int, n_steps: int, training: TrainingConfig) -> float:

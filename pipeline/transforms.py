@@ -80,6 +80,21 @@ class Prepared:
     _image: MetaTensor
     _transforms: CaseTransforms
 
+    @classmethod
+    def on_grid(cls, case: Case, slices: Tensor, brain: Tensor, grid: Grid) -> Prepared:
+        """A case of which the working grid alone is known: there is no way back to a source."""
+        inside = brain[:, 0].numpy()
+        return cls(
+            *(case, slices, brain, brain, inside, inside, np.eye(4), grid, ()),
+            _image=MetaTensor(slices),
+            _transforms=CaseTransforms((), grid),
+        )
+
+    @property
+    def grid_affine(self) -> np.ndarray:
+        """Affine ``(4, 4)`` of the working grid, with X along columns and Z along slices."""
+        return _affine_of(self._image)
+
     def to_source(self, maps: Tensor) -> np.ndarray:
         """Per-slice maps ``(N, 1, H, W)`` on the source grid, ``(X, Y, Z)`` float32.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+
+from pipeline.atlas import FRAME, Atlas, save_atlases
+from pipeline.calibration import Calibration, MethodCalibration, save_calibration
+from pipeline.config import FALSE_POSITIVE_RATES, dump_config, override, preset_config
+from pipeline.model import ATLASES, atlases_made_for
+from pipeline.network import build_network
+from pipeline.normative import INTENSITY, RESIDUAL
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -91,3 +101,34 @@ def make_brain(tmp_path: Path) -> Callable[..., SmallBrain]:
         return SmallBrain(path, data, affine)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that no training made: random weights, flat atlases, plausible thresholds."""
+    run_dir = tmp_path_factory.mktemp("made") / "run"
+    values = {
+        **{"grid.size": 32, "grid.spacing_mm": 6.5, "grid.slice_spacing_mm": 8.0},
+        **{"detection.draws": 1, "detection.timesteps": [100, 300]},
+    }
+    config = override(preset_config("tiny", ("flair",)), values)
+    torch.manual_seed(0)
+    network = build_network(config.network)
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    run_dir.mkdir()
+    torch.save(network.state_dict(), run_dir / "model.pt")
+    (run_dir / "config.yaml").write_text(dump_config(config))
+    sha256 = hashlib.sha256((run_dir / "model.pt").read_bytes()).hexdigest()
+    atlases = {
+        name: Atlas(np.zeros((n, *FRAME), np.float32), np.ones((n, *FRAME), np.float32), 4)
+        for name, n in ((INTENSITY, 1), (RESIDUAL, len(config.detection.timesteps)))
+    }
+    save_atlases(run_dir / ATLASES, atlases, atlases_made_for(config, sha256))
+    thresholds = {f"{rate:g}": 0.5 - rate for rate in FALSE_POSITIVE_RATES}
+    calibration = Calibration({"anomap": MethodCalibration(thresholds, {})}, ("Smith_J", "Doe_A"))
+    save_calibration(run_dir / "calibration.json", calibration)
+    people = {"training": [{"name": "Roe_B"}] * 3, "validation": [{"name": "Smith_J"}] * 2}
+    (run_dir / "datalist.json").write_text(json.dumps(people))
+    return run_dir

@@ -15,9 +15,11 @@ ORDER = (
     *("layouts", "cases"),
     *("fields", "tissue", "brain", "tumour", "phantom"),
     *("loading", "brain_extraction", "transforms"),
-    *("scoring", "symmetry", "config", "atlas", "model", "dataset", "training"),
+    *("scoring", "symmetry", "config", "atlas", "model"),
+    *("dataset", "distributed", "training"),
     *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
-    *("evaluation", "benchmark", "figures", "report", "bundle", "demo", "cli", "__main__"),
+    *("evaluation", "benchmark", "figures", "report"),
+    *("startup", "inferer", "workflow", "bundle", "demo", "cli", "__main__"),
 )
 PHANTOM_MAY_IMPORT = {"errors", "nifti", "layouts", "cases"}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -56,3 +58,43 @@ def test_the_tiny_preset_has_the_size_it_claims() -> None:
 def test_an_unknown_preset_lists_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"giant.*tiny, small, base, paper"):
         build_network("giant")
+
+
+def trained_like() -> torch.nn.Module:
+    torch.manual_seed(0)
+    network = build_network("tiny").eval()
+    for parameter in network.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return network
+
+
+def test_without_timesteps_they_are_zero() -> None:
+    network, images = trained_like(), torch.randn(3, 1, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(network(images), network(images, torch.zeros(3, dtype=torch.long)))
+
+
+@pytest.mark.slow
+def test_exported_networks_answer_as_the_eager_one_at_another_batch_size(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    network = trained_like()
+    example = (torch.zeros(2, 1, 32, 32), torch.tensor([100, 200]))
+    batch = {0: torch.export.Dim("batch")}
+    program = torch.export.export(network, example, dynamic_shapes=(batch, batch))
+    images, timesteps = torch.randn(5, 1, 32, 32), torch.tensor([0, 10, 300, 500, 999])
+    with torch.inference_mode():
+        expected = network(images, timesteps)
+        torch.testing.assert_close(program.module()(images, timesteps), expected, atol=1e-4, rtol=0)
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(
+        network, example, path, dynamic_shapes=(batch, batch), dynamo=True, verbose=False
+    )
+    session = onnxruntime.InferenceSession(path)
+    names = [given.name for given in session.get_inputs()]
+    answer = session.run(None, dict(zip(names, (images.numpy(), timesteps.numpy()), strict=True)))[
+        0
+    ]
+    assert abs(answer - expected.numpy()).max() < 1e-4
+    assert expected.abs().max() > 0.1

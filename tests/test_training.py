@@ -59,18 +59,18 @@ def test_a_resumed_training_ends_as_an_unbroken_one(
 ) -> None:
     training.train(controls, config, tmp_path / "whole", progress=False)
 
-    after_epoch = training._Training._after_epoch
+    after_epoch = training.Training._after_epoch
 
-    def broken_off(self: training._Training) -> None:
+    def broken_off(self: training.Training) -> None:
         after_epoch(self)
         if self.trainer.state.epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Training, "_after_epoch", broken_off)
+    monkeypatch.setattr(training.Training, "_after_epoch", broken_off)
     with pytest.raises(KeyboardInterrupt):
         training.train(controls, config, tmp_path / "parts", progress=False)
     assert not (tmp_path / "parts" / "model.pt").exists()
-    monkeypatch.setattr(training._Training, "_after_epoch", after_epoch)
+    monkeypatch.setattr(training.Training, "_after_epoch", after_epoch)
     training.train(controls, config, tmp_path / "parts", resume=True, progress=False)
 
     whole, parts = (
@@ -303,3 +303,23 @@ def test_loading_in_workers_changes_nothing(
         with_workers = override(config, {"training.workers": workers})
         training.train(controls, with_workers, tmp_path / name, progress=False)
     assert _rows(tmp_path / "alone") == _rows(tmp_path / "helped")
+
+
+def test_shares_of_an_epoch_do_not_overlap_and_are_of_one_size() -> None:
+    whole = EpochSampler(11, 10, seed=3)
+    shares = [EpochSampler(11, 10, seed=3, share=(i, 3)) for i in range(3)]
+    for sampler in (whole, *shares):
+        sampler.epoch = 2
+    drawn = [list(share) for share in shares]
+    assert [len(share) for share in drawn] == [3, 3, 3] == [len(share) for share in shares]
+    assert sorted(i for share in drawn for i in share) == sorted(list(whole)[:9])
+
+
+def test_a_training_is_not_resumed_by_another_number_of_processes(
+    controls: list[Case], config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = override(config, {"training.epochs": 1})
+    training.train(controls, one, tmp_path, progress=False)
+    monkeypatch.setattr(training.distributed, "n_processes", lambda: 2)
+    with pytest.raises(InputError, match="by another number of processes than the 2 of now"):
+        training.train(controls, one, tmp_path, resume=True, progress=False)

@@ -1,0 +1,167 @@
+"""The runs of a MONAI bundle: what its configs call around the engines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.inferers import DiffusionInferer
+from torch.utils.data import Subset
+
+from pipeline import distributed
+from pipeline.benchmark import complete_run
+from pipeline.brain_extraction import make_extractor
+from pipeline.cases import Case, find_cases, healthy_for_training
+from pipeline.config import RunConfig, load_config, override, preset_config
+from pipeline.dataset import SliceDataset
+from pipeline.errors import InputError
+from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
+from pipeline.inferer import CaseDataset
+from pipeline.methods import OURS
+from pipeline.nifti import write_text
+from pipeline.training import Training, TrainingData, prepare
+
+logger = logging.getLogger(__name__)
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def run_config(
+    model_config: str | Path,
+    *,
+    preset: str | None = None,
+    modalities: list[str] | None = None,
+    epochs: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The settings of a new run: those of a trained model, or of a preset, some of them changed.
+
+    Args:
+        model_config: ``config.yaml`` of the trained model.
+        preset: instead of the model's settings; see `pipeline.config.PRESETS`.
+        modalities: of the preset; None takes the model's.
+        epochs: None leaves them.
+        settings: dotted key to value, as ``training.batch_size``.
+
+    Raises:
+        InputError: see `preset_config` and `override`.
+    """
+    config = load_config(Path(model_config))
+    if preset is not None or modalities is not None:
+        config = preset_config(preset or config.preset, tuple(modalities or config.modalities))
+    changed = dict(settings or {})
+    if epochs is not None:
+        changed["training.epochs"] = epochs
+    return override(config, changed)
+
+
+def training_data(
+    dataset_dir: str | Path,
+    config: RunConfig,
+    run_dir: str | Path,
+    *,
+    extra_dir: str | Path | None = None,
+    healthy: bool = False,
+    resume: bool = False,
+    brain_extraction: str | None = None,
+) -> TrainingData:
+    """Find the healthy cases of a folder and prepare their slices, as `anomap train` does.
+
+    Args:
+        extra_dir: healthy cases that are only trained on.
+        healthy: all cases are people without a lesion.
+
+    Raises:
+        InputError: see `find_cases` and `prepare`.
+    """
+    return prepare(
+        _healthy_cases(dataset_dir, config, healthy),
+        config,
+        Path(run_dir),
+        extra=_healthy_cases(extra_dir, config, healthy) if extra_dir else (),
+        resume=resume,
+        extract_brain=make_extractor(brain_extraction),
+    )
+
+
+def _healthy_cases(folder: str | Path, config: RunConfig, healthy: bool) -> list[Case]:
+    said = True if healthy else None
+    cohort = find_cases(Path(folder), modalities=config.modalities, healthy=said)
+    cases, refused = healthy_for_training(cohort)
+    for name, reason in refused.items():
+        logger.warning("not used: %s: %s", name, reason)
+    return cases
+
+
+def trainer(
+    dataset: SliceDataset,
+    validation: Subset,
+    config: RunConfig,
+    run_dir: str | Path,
+    device: torch.device,
+    inferer: DiffusionInferer,
+    max_epochs: int | None = None,
+) -> Training:
+    """What trains; `Training.run` leaves ``model.pt`` in ``run_dir``.
+
+    Args:
+        max_epochs: where MONAI's tools look for it; None, or as in ``config``.
+
+    Raises:
+        InputError: ``max_epochs`` is not that of ``config``.
+    """
+    if max_epochs not in (None, config.training.epochs):
+        raise InputError(
+            f"train#trainer#max_epochs is {max_epochs}, training.epochs {config.training.epochs}; "
+            "give one of them"
+        )
+    data = TrainingData(dataset, validation, {})
+    return Training(data, config, Path(run_dir), device, inferer=inferer)
+
+
+def complete(
+    run_dir: str | Path, device: torch.device, brain_extraction: str | None = None
+) -> None:
+    """Atlases and thresholds of a run, made by the first of the processes; see `complete_run`."""
+    if distributed.is_first():
+        complete_run(Path(run_dir), device=device, extract_brain=make_extractor(brain_extraction))
+        print(f"run in {run_dir}")
+
+
+# --- inference and evaluation ---------------------------------------------------------------------
+
+
+def end(dataset: CaseDataset, output_dir: str | Path) -> None:
+    """Say where the results lie; exit status 1 where cases failed."""
+    n_done = len(dataset.data) - len(dataset.failed)
+    print(f"{n_done} cases in {output_dir}")
+    if dataset.failed:
+        raise SystemExit(1)
+
+
+def score(dataset: CaseDataset, output_dir: str | Path, seed: int = 0) -> None:
+    """Score the maps against the labels beside the scans, as `anomap evaluate` does.
+
+    Leaves ``cases.csv``, ``summary.json``, ``table.csv`` and ``table.md`` in ``output_dir``.
+
+    Raises:
+        InputError: no case could be scored.
+    """
+    out = Path(output_dir)
+    cases = [item["case"] for item in dataset.data if item["case"].name not in dataset.failed]
+    scores = evaluate_folder(out, cases, method=OURS, progress=False, seed=seed)
+    if not scores.cases:
+        raise InputError(
+            f"no case could be scored; the first: {next(iter(scores.failures.values()))}"
+        )
+    for name, reason in scores.failures.items():
+        logger.error("%s failed: %s", name, reason)
+    summary = write_results(out, {OURS: scores}, OURS)
+    write_text(out / "table.md", format_table(summary))
+    write_text(out / "table.csv", format_csv(summary))
+    print(format_table(summary))
+    dataset.failed |= scores.failures
