@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
     for add in (_add_cases, _add_phantom, _add_train, _add_detect, _add_evaluate, _add_benchmark):
         add(commands, common)
+    _add_report(commands, common)
     _add_demo(commands, common)
     return parser
 
@@ -486,7 +487,13 @@ def _add_evaluate(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _run_evaluate(arguments: argparse.Namespace) -> int:
     from pipeline.brain_extraction import make_extractor
-    from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
+    from pipeline.evaluation import (
+        evaluate_folder,
+        format_csv,
+        format_table,
+        method_of,
+        write_results,
+    )
     from pipeline.loading import load_brain
     from pipeline.nifti import make_folder, write_text
 
@@ -496,7 +503,7 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     cases = _find(arguments, [arguments.labels], arguments.modality)
     threshold: Any = None
-    method = arguments.method or _method_of(arguments.out)
+    method = arguments.method or method_of(arguments.out)
     if arguments.threshold is not None:
         if not math.isfinite(arguments.threshold):
             raise InputError(f"--threshold {arguments.threshold}: expected a finite number")
@@ -513,21 +520,11 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
     if not scores.cases:
         first = next(iter(scores.failures.values()))
         raise InputError(f"no case of {arguments.labels} could be scored; the first: {first}")
-    summary = write_results(arguments.out, {method: scores}, str(arguments.labels))
+    summary = write_results(arguments.out, {method: scores}, str(arguments.labels), cases)
     write_text(arguments.out / "table.md", format_table(summary))
     write_text(arguments.out / "table.csv", format_csv(summary))
     print(format_table(summary))
     return _finish(dict(scores.failures), f"table in {arguments.out / 'table.md'}")
-
-
-def _method_of(out: Path) -> str:
-    """The method that a folder of maps is from: as its results say, else the folder's name."""
-    for path in sorted(out.glob("*/result.json")):
-        try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["method"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return out.resolve().name
 
 
 def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -627,13 +624,53 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
     )
     page = benchmark_figures(arguments.out, [c for c in cases if c.name not in failed])
     print(format_table(summary))
-    return _finish(incomplete | failed, f"pictures in {page}")
+    return _finish(
+        incomplete | failed,
+        f"pictures in {page}; to look at every case: anomap report {arguments.out}",
+    )
 
 
 def _check_modality(config: RunConfig, modality: tuple[str, ...], run: Path) -> None:
     if modality != config.modalities:
         trained, asked = ", ".join(config.modalities), ", ".join(modality)
         raise InputError(f"{run}: trained on {trained}, but {asked} is asked for")
+
+
+# --- report ------------------------------------------------------------------------------------
+
+
+def _add_report(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "report",
+        "one web page with scores, curves and a viewer, from what the other commands left",
+        "anomap report out/\n  anomap report out/ --labels BraTS2021/ --cases 50",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="of detect, evaluate or benchmark")
+    parser.add_argument("--method", help="of a benchmark to look at (default: anomap)")
+    parser.add_argument(
+        "--labels", type=Path, metavar="DATA", help="images and labels, if OUT does not say where"
+    )
+    parser.add_argument(
+        "--cases", type=int, default=20, help="with a viewer, at most (default 20, some 15 MB)"
+    )
+    parser.set_defaults(run=_run_report)
+
+
+def _run_report(arguments: argparse.Namespace) -> int:
+    from pipeline.report import write_report
+
+    if arguments.cases < 1:
+        raise InputError(f"--cases {arguments.cases}: expected 1 or more")
+    page = write_report(
+        arguments.out,
+        labels=arguments.labels,
+        method=arguments.method,
+        max_views=arguments.cases,
+        progress=not arguments.quiet,
+    )
+    return _finish({}, f"report in {page}; open it in a browser")
 
 
 # --- demo --------------------------------------------------------------------------------------
@@ -644,7 +681,7 @@ def _add_demo(commands: Any, common: argparse.ArgumentParser) -> None:
         commands,
         common,
         "demo",
-        "all of it on synthetic brains: cohort, training, detection, table, pictures",
+        "all of it on synthetic brains: cohort, training, detection, table, pictures, report",
         "anomap demo -o demo/",
     )
     parser.add_argument("-o", "--out", type=Path, default=Path("demo"), metavar="OUT")
@@ -655,7 +692,7 @@ def _add_demo(commands: Any, common: argparse.ArgumentParser) -> None:
 def _run_demo(arguments: argparse.Namespace) -> int:
     from pipeline.demo import demo
 
-    table, page = demo(
+    table, pictures, page = demo(
         arguments.out,
         seed=arguments.seed,
         epochs=arguments.epochs,
@@ -663,7 +700,7 @@ def _run_demo(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     print(table)
-    return _finish({}, f"pictures in {page}")
+    return _finish({}, f"pictures in {pictures}\nreport in {page}; open it in a browser")
 
 
 def _finish(failed: dict[str, str], message: str) -> int:

@@ -21,7 +21,7 @@ from pipeline.methods import METHODS, Method, missing_atlases
 from pipeline.metrics import top_mean
 from pipeline.model import Model
 from pipeline.nifti import make_folder, voxel_volume_ml, write_text, write_volume
-from pipeline.provenance import software
+from pipeline.provenance import command_line, software
 from pipeline.scoring import threshold_map
 from pipeline.transforms import CaseTransforms, Prepared
 
@@ -230,6 +230,7 @@ def detect_case(
         "inputs": {m: str(f.path) for m, f in prepared.case.images.items()},
         "provenance": provenance,
         "software": software(),
+        "command": command_line(),
     }
     write_result(folder, prepared, anomaly_map, mask, pseudo_healthy, record)
     return record

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import functools
 import platform
+import shlex
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline import __version__
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a shell takes it."""
+    name = Path(sys.argv[0]).name
+    return shlex.join(["anomap" if name == "__main__.py" else name, *sys.argv[1:]])
 
 
 @functools.cache

@@ -17,7 +17,8 @@ ORDER = (
     *("loading", "brain_extraction", "transforms"),
     *("scoring", "config", "atlas", "model", "dataset", "training"),
     *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
-    *("evaluation", "benchmark", "figures", "report", "bundle", "demo", "cli", "__main__"),
+    *("evaluation", "benchmark", "figures", "miniature", "viewer", "charts", "report", "bundle"),
+    *("demo", "cli", "__main__"),
 )
 PHANTOM_MAY_IMPORT = {"errors", "nifti", "layouts", "cases"}
 
