@@ -463,7 +463,7 @@ def write_results(
     summary = summarise(methods, cohort_name) | {"made_by": made_by}
     rows = [row for name, method in methods.items() for row in _case_rows(name, method)]
     write_text(out_dir / "cases.csv", _csv(_CASE_COLUMNS, rows))
-    _write_json(out_dir / "curves.json", {"methods": curves(methods)})
+    write_text(out_dir / "curves.json", json.dumps({"methods": curves(methods)}) + "\n")
     if cases:
         write_datalist(out_dir / DATALIST, {"test": cases})
     _write_json(out_dir / "summary.json", summary)

@@ -464,6 +464,7 @@ def _provenance(results: Results) -> list[tuple[str, str]]:
     software = result.get("software") or evaluated.get("software") or {}
     threshold = result.get("threshold") or {}
     entries = {
+        "Cohort": results.summary.get("cohort"),
         "Command": result.get("command"),
         "Scored by": evaluated.get("command"),
         "Software": ", ".join(f"{name} {v}" for name, v in software.items() if v),
@@ -490,6 +491,12 @@ def _tiles(results: Results) -> list[dict[str, str]]:
     return [tile for tile in tiles if tile["text"] != "-"]
 
 
+def _title(results: Results) -> str:
+    """The cohort's name, without the folders that it lies in."""
+    cohort = str(results.summary.get("cohort") or results.folder.resolve())
+    return Path(cohort).name or cohort
+
+
 def environment() -> jinja2.Environment:
     """Templates of ``assets/``, everything escaped."""
     return jinja2.Environment(
@@ -514,7 +521,7 @@ def render(results: Results, views: Sequence[View]) -> str:
         .get_template("report.html.j2")
         .render(
             asset=asset,
-            title=results.summary.get("cohort") or results.folder.resolve().name,
+            title=_title(results),
             results=results,
             n_cases=len(results.results),
             tiles=_tiles(results),

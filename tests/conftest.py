@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -91,3 +92,12 @@ def make_brain(tmp_path: Path) -> Callable[..., SmallBrain]:
         return SmallBrain(path, data, affine)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    from headless import launched
+
+    with launched() as chromium:
+        yield chromium

@@ -110,7 +110,7 @@
     nv.updateGLVolume();
     goTo(current.lesion_mm || current.peak_mm);
     $("status").textContent = "";
-    frame.dataset.case = current.name;
+    frame.dataset.name = current.name;
     frame.dataset.state = "ready";
   }
 
@@ -148,7 +148,7 @@
     $("scale").hidden = !map || current.layers[0] === map;
     if (!map) return;
     if (settings.above === null)
-      settings.above = current.threshold > 0 ? Math.min(current.threshold, map.high) / 2 : map.high / 5;
+      settings.above = current.threshold > 0 ? 0.75 * Math.min(current.threshold, map.high) : map.high / 4;
     Object.assign($("above"), { max: map.high, step: map.high / 200, value: settings.above });
     $("scale-high").textContent = round(map.high, 2);
     writeAbove();
@@ -156,6 +156,7 @@
 
   function writeAbove() {
     const threshold = current.threshold === null ? "" : ` (threshold ${round(current.threshold, 2)})`;
+    $("scale-low").textContent = round(settings.above, 2);
     $("above-value").textContent = round(settings.above, 2) + threshold;
   }
 
