@@ -20,8 +20,9 @@ Kind = Literal["image", "restored", "map", "mask", "label"]
 
 IMAGE_VOXELS, MAP_VOXELS = 900_000, 350_000
 """Of a miniature: the image shows detail, a map has no more than the grid it was made on."""
-EDGE = 100
-"""Added to the voxels of a mask or label that lie at its surface, so that it can be outlined."""
+INNER, EDGE = 10, 110
+"""Added to the voxels of a mask or label: inside, and at its surface, so that it can be outlined."""
+MAX_LABEL = EDGE - INNER - 1
 BRIGHT_QUANTILE, TOP_QUANTILE = 0.995, 0.999
 
 
@@ -173,7 +174,7 @@ def _labels(file: ImageFile, anomaly: Volume, notes: list[str]) -> np.ndarray | 
     if not same_grid(volume, anomaly):
         notes.append(f"{file.path.name} is not shown: it lies on another grid than the map.")
         return None
-    return np.clip(volume.data, 0, EDGE - 1)
+    return np.clip(volume.data, 0, MAX_LABEL)
 
 
 def _brain(folder: Path, anomaly: Volume) -> np.ndarray:
@@ -213,8 +214,8 @@ def _continuous(
 
 def _outlined(kind: Kind, title: str, labels: np.ndarray, frame: Frame) -> Layer:
     small = sample(labels, frame, labels=True)
-    inner = ndimage.binary_erosion(small > 0, border_value=1)
-    coded = small + EDGE * ((small > 0) & ~inner)
+    inside = ndimage.binary_erosion(small > 0, border_value=1)
+    coded = np.where(small > 0, small + np.where(inside, INNER, EDGE), 0)
     return Layer(kind, title, 0.0, 255.0, encode_labels(coded, frame.affine))
 
 

@@ -224,6 +224,17 @@ def test_layers_can_be_hidden_and_faded(opened: Watched) -> None:
     assert colourful(pixels(canvas)) > 50
 
 
+def test_filling_covers_the_lesion_and_nothing_else(opened: Watched) -> None:
+    page, canvas = opened.page, opened.page.locator("#canvas")
+    page.uncheck("#show-map")
+    page.wait_for_timeout(150)
+    outlined = colourful(pixels(canvas))
+    page.check("#fill")
+    page.wait_for_timeout(150)
+    picture = pixels(canvas)
+    assert outlined < colourful(picture) < 0.1 * picture[..., 0].size
+
+
 def test_the_map_is_cut_where_the_slider_says(opened: Watched) -> None:
     opened.page.uncheck("#show-label")
     canvas = opened.page.locator("#canvas")

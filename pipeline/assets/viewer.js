@@ -4,7 +4,8 @@
   const MAP_STOPS = [[72, 21, 104], [153, 39, 96], [221, 81, 58], [251, 155, 6], [252, 255, 164]];
   const MAP_ALPHA = [90, 190, 220, 235, 245];  // the scan shines through low values
   const COLOURS = { mask: [255, 255, 255], label: [86, 180, 233] };
-  const EDGE = 100;
+  const INNER = 10, EDGE = 110;  // see viewer.py
+  const FILLED = 0.45;  // of the opacity that an outline has
   const CROSSHAIR = 0.6;
   const START = {
     restored: { shown: false, opacity: 1 },
@@ -44,11 +45,11 @@
     $("scale-bar").style.background = `linear-gradient(to right, ${stops})`;
   }
 
-  function labelColours(kind) {  // surface voxels are coded as value + EDGE
+  function labelColours(kind) {
     const [r, g, b] = COLOURS[kind];
     const count = 2 * EDGE;
-    const alpha = Array.from({ length: count }, (_, i) =>
-      i >= EDGE ? 255 : i > 0 && settings.fill ? 110 : 0);
+    // A gap around 0: its colour must not blend with that of its neighbour.
+    const alpha = Array.from({ length: count }, (_, i) => (i > (settings.fill ? INNER : EDGE) ? 255 : 0));
     return { R: Array(count).fill(r), G: Array(count).fill(g), B: Array(count).fill(b),
              A: alpha, I: [...alpha.keys()], labels: Array(count).fill("") };
   }
@@ -56,7 +57,8 @@
   function opacityOf(layer, index) {
     if (layer.kind === "image") return index === 0 || index === settings.scan ? 1 : 0;
     const setting = settings.layers[layer.kind];
-    return setting.shown ? setting.opacity : 0;
+    const factor = COLOURS[layer.kind] && settings.fill ? FILLED : 1;
+    return setting.shown ? setting.opacity * factor : 0;
   }
 
   function applySettings() {
@@ -194,7 +196,7 @@
 
   function valueText(layer, value) {
     if (layer.kind === "mask") return value > 0 ? "yes" : "no";
-    if (layer.kind === "label") return value > 0 ? String(Math.round(value) % EDGE) : "none";
+    if (layer.kind === "label") return value > 0 ? String(Math.round(value) - (value > EDGE ? EDGE : INNER)) : "none";
     if (layer.kind === "map" && value >= layer.high * 0.998) return `≥ ${round(layer.high)}`;
     return round(value);
   }
