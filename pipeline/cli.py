@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     for add in (_add_cases, _add_phantom, _add_train, _add_detect, _add_evaluate, _add_benchmark):
         add(commands, common)
     _add_report(commands, common)
+    _add_app(commands, common)
     _add_demo(commands, common)
     return parser
 
@@ -671,6 +672,36 @@ def _run_report(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     return _finish({}, f"report in {page}; open it in a browser")
+
+
+# --- app ---------------------------------------------------------------------------------------
+
+
+def _add_app(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "app",
+        "pages in a browser, on this machine alone: what noise does, and detection of one scan",
+        "anomap app --model runs/flair",
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="RUN", help="that the Detect page begins with"
+    )
+    parser.add_argument("--port", type=int, default=8501, help="of localhost (default 8501)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open one")
+    parser.set_defaults(run=_run_app)
+
+
+def _run_app(arguments: argparse.Namespace) -> int:
+    from pipeline.app import serve
+
+    serve(
+        model=arguments.model,
+        port=arguments.port,
+        browser=not arguments.no_browser,
+        seed=arguments.seed,
+    )
 
 
 # --- demo --------------------------------------------------------------------------------------

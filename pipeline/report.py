@@ -7,7 +7,7 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -511,6 +511,14 @@ def environment() -> jinja2.Environment:
 def asset(name: str) -> str:
     """The text of a file of ``assets/``."""
     return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def render_viewer(folder: Path, result: Mapping[str, Any], title: str) -> str:
+    """A page with the viewer of one case alone, from the folder that a detection left."""
+    results = Results(folder.parent, {OURS: folder.parent}, OURS, {title: result})
+    viewer = viewer_data(results, [replace(view_case(folder, result), name=title)])
+    template = environment().get_template("viewer_alone.html.j2")
+    return template.render(asset=asset, title=title, viewer=viewer)
 
 
 def render(results: Results, views: Sequence[View]) -> str:

@@ -21,7 +21,7 @@ Kind = Literal["image", "restored", "map", "mask", "label"]
 IMAGE_VOXELS, MAP_VOXELS = 900_000, 350_000
 """Of a miniature: the image shows detail, a map has no more than the grid it was made on."""
 INNER, EDGE = 10, 110
-"""Added to the voxels of a mask or label: inside, and at its surface, so that it can be outlined."""
+"""Added to the voxels of a mask or label, inside and at its surface, so that it can be outlined."""
 MAX_LABEL = EDGE - INNER - 1
 BRIGHT_QUANTILE, TOP_QUANTILE = 0.995, 0.999
 

@@ -18,7 +18,7 @@ ORDER = (
     *("scoring", "config", "atlas", "model", "dataset", "training"),
     *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
     *("evaluation", "benchmark", "figures", "miniature", "viewer", "charts", "report", "bundle"),
-    *("demo", "cli", "__main__"),
+    *("app_noise", "app_detect", "app_pages", "app", "demo", "cli", "__main__"),
 )
 PHANTOM_MAY_IMPORT = {"errors", "nifti", "layouts", "cases"}
 
