@@ -7,11 +7,12 @@ import json
 import logging
 import math
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pipeline import __version__
 from pipeline.errors import InputError
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from pipeline.config import RunConfig
     from pipeline.model import Model
 
+RED, GREEN = "31", "32"
+EPILOG = """\
+examples:
+  anomap demo                                       all of it on synthetic brains, six minutes
+  anomap train IXI/ --modality t1 --healthy -o runs/t1
+  anomap detect patient_t1.nii.gz --model runs/t1 -o out/
+  anomap report out/                                a page to look at
+
+Research only; not a medical device."""
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 FINISHED = ("model.pt", "atlases.npz", "calibration.json")
 """Files of a run that needs no more training."""
@@ -29,6 +39,7 @@ FINISHED = ("model.pt", "atlases.npz", "calibration.json")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``anomap``; returns 0 done, 1 cases failed (the others are done), 2 wrong usage."""
     arguments = _parser().parse_args(argv)
+    arguments.quiet |= not sys.stderr.isatty()  # a bar in a log file is a line a step
     if arguments.debug:
         logging.basicConfig()
         logging.getLogger("pipeline").setLevel(logging.DEBUG)
@@ -42,24 +53,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         if arguments.debug:
             raise
-        print(f"anomap: {error}", file=sys.stderr)
+        _complain(str(error))
         return WRONG_USAGE
     except KeyboardInterrupt:
-        print(
-            "anomap: stopped; what is finished stays: repeat the command to go on (train: with "
-            "--resume)",
-            file=sys.stderr,
+        _complain(
+            "stopped; what is finished stays: repeat the command to go on (train: with --resume)"
         )
         return INTERRUPTED
     except Exception as error:
         if arguments.debug:
             raise
-        print(
-            f"anomap: an error of our own, {type(error).__name__}: {error}; "
-            "run again with --debug and report the traceback",
-            file=sys.stderr,
+        _complain(
+            f"an error of our own, {type(error).__name__}: {error}; run again with --debug and "
+            "report the traceback"
         )
         return SOME_FAILED
+
+
+def _complain(message: str) -> None:
+    print(f"{_painted('anomap:', RED, sys.stderr)} {message}", file=sys.stderr)
+
+
+def _painted(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour, on a terminal that has not asked for none (no-color.org)."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\033[{colour}m{text}\033[0m"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="anomap",
         description="Finds brain tumours without having seen one: learns healthy brains, shows "
         "what it cannot restore.",
-        epilog="Research only; not a medical device.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"anomap {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -75,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     group = common.add_argument_group("common")
     group.add_argument("--seed", type=int, default=0, help="of everything drawn (default 0)")
     group.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
-    group.add_argument("--quiet", action="store_true", help="no progress bars")
+    group.add_argument("--quiet", action="store_true", help="no progress bars (nor in a log)")
     group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
     for add in (_add_cases, _add_phantom, _add_train, _add_detect, _add_evaluate, _add_benchmark):
         add(commands, common)
@@ -276,8 +296,7 @@ def _run_phantom(arguments: argparse.Namespace) -> int:
             spacing_mm=arguments.spacing,
             **options,
         )
-        print(f"cohort in {arguments.out}")
-        return DONE
+        return _finish({}, f"cohort in {arguments.out}")
     from pipeline.brain_extraction import make_extractor
     from pipeline.loading import load_brain
 
@@ -372,7 +391,9 @@ def _run_train(arguments: argparse.Namespace) -> int:
         extract_brain=extractor,
         progress=not arguments.quiet,
     )
-    return _finish(failed, f"run in {arguments.out}; look at it with tensorboard --logdir")
+    return _finish(
+        failed, f"run in {arguments.out}; look at it with: tensorboard --logdir {arguments.out}"
+    )
 
 
 def _run_config(arguments: argparse.Namespace) -> RunConfig:
@@ -457,7 +478,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     n_done = sum(case.name not in failed for case in cases)
-    return _finish(failed, f"{n_done} cases in {arguments.out}")
+    return _finish(failed, f"{n_done} cases in {arguments.out}; {_next(arguments.out)}")
 
 
 def _check_noise(model: Model) -> None:
@@ -525,7 +546,8 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
     write_text(arguments.out / "table.md", format_table(summary))
     write_text(arguments.out / "table.csv", format_csv(summary))
     print(format_table(summary))
-    return _finish(dict(scores.failures), f"table in {arguments.out / 'table.md'}")
+    table = arguments.out / "table.md"
+    return _finish(dict(scores.failures), f"table in {table}; {_next(arguments.out)}")
 
 
 def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -627,7 +649,7 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
     print(format_table(summary))
     return _finish(
         incomplete | failed,
-        f"pictures in {page}; to look at every case: anomap report {arguments.out}",
+        f"pictures in {page}; {_next(arguments.out)}",
     )
 
 
@@ -734,9 +756,13 @@ def _run_demo(arguments: argparse.Namespace) -> int:
     return _finish({}, f"pictures in {pictures}\nreport in {page}; open it in a browser")
 
 
+def _next(out: Path) -> str:
+    return f"to look at every case: anomap report {shlex.quote(str(out))}"
+
+
 def _finish(failed: dict[str, str], message: str) -> int:
     """Print the failures and where the result lies; the exit status."""
     for name, reason in failed.items():
-        print(f"anomap: {name} failed: {reason}", file=sys.stderr)
-    print(message)
+        _complain(f"{name} failed: {reason}")
+    print(_painted(message, GREEN, sys.stdout))
     return SOME_FAILED if failed else DONE

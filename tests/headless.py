@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -24,11 +24,11 @@ OPTIONS = (
 )
 
 
-def missing(reason: str) -> None:
-    """Skip, or fail where the browser is required."""
+def missing(reason: str, *, module: bool = False) -> NoReturn:
+    """Skip (a whole module, while it is imported), or fail where the browser is required."""
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{REQUIRED}=1, but {reason}", pytrace=False)
-    pytest.skip(f"{reason}; install Debian's chromium package for these tests")
+    pytest.skip(reason, allow_module_level=module)
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def launched() -> Iterator[Any]:
     """A Playwright browser."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        missing("there is no Chromium on this machine")
+        missing("there is no Chromium on this machine (Debian's package chromium)")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from headless import Watched, colourful, pixels
+from headless import Watched, colourful, missing, pixels
 from PIL import Image
 
 from pipeline.app import command, serve
@@ -27,7 +28,8 @@ from pipeline.cli import main
 from pipeline.errors import InputError
 from pipeline.model import load_model
 
-pytest.importorskip("streamlit", reason="the app is an extra: pip install -e '.[app]'")
+if importlib.util.find_spec("streamlit") is None:
+    missing("Streamlit is not installed (pip install -e '.[app]')", module=True)
 from pipeline import app_detect, app_noise
 
 
