@@ -178,7 +178,7 @@ def size_chart(
         return None
     volumes = [case[1] for case in cases]
     low = 10.0 ** math.floor(math.log10(min(volumes)))
-    high = 10.0 ** math.ceil(math.log10(max(volumes)) + 1e-6)
+    high = max(10.0 ** math.ceil(math.log10(max(volumes))), 10 * low)
     x, y = Scale(low, high, LEFT, WIDTH - RIGHT, log=True), Scale(0, 1, HEIGHT - BOTTOM, TOP)
     dots = [Dot(x(ml), y(d), f"{name}: {ml:.1f} mL, Dice {d:.3f}", i) for name, ml, d, i in cases]
     bars = [

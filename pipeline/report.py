@@ -283,9 +283,12 @@ def _brief(results: Results, name: str) -> str:
     """One line in the list of cases."""
     row = results.scores.get(name)
     if row is None:
-        ml = results.results[name].get("anomalous_ml")
-        called = "" if ml is None else f" · {ml:.0f} mL called"
-        return f"score {_score(results, name):.2f}{called}"
+        ml, score = results.results[name].get("anomalous_ml"), _score(results, name)
+        parts = [
+            f"score {score:.2f}" if _finite(score) else "",
+            f"{ml:.0f} mL called" if ml else "",
+        ]
+        return " · ".join(filter(None, parts))
     if row["healthy"] == "True":
         false = row["healthy_fp_ml"]
         return "healthy" + (f" · {false:.1f} mL false" if _finite(false) else "")

@@ -57,6 +57,10 @@
   function opacityOf(layer, index) {
     if (layer.kind === "image") return index === 0 || index === settings.scan ? 1 : 0;
     const setting = settings.layers[layer.kind];
+    if (layer.kind === "restored") {  // that of the scan which is shown
+      const restored = current.layers.filter((other) => other.kind === "restored");
+      if (restored.length > 1 && restored[settings.scan] !== layer) return 0;
+    }
     const factor = COLOURS[layer.kind] && settings.fill ? FILLED : 1;
     return setting.shown ? setting.opacity * factor : 0;
   }
@@ -137,8 +141,7 @@
   }
 
   function goTo(mm) {
-    if (!mm) return;
-    nv.scene.crosshairPos = nv.mm2frac(mm);
+    if (mm) nv.scene.crosshairPos = nv.mm2frac(mm);
     nv.createOnLocationChange();
     nv.drawScene();
   }
@@ -166,13 +169,15 @@
     const images = current.layers.filter((layer) => layer.kind === "image");
     $("scan-row").hidden = images.length < 2;
     $("scan").replaceChildren(...images.map((layer, i) => new Option(layer.title, i, false, i === settings.scan)));
+    $("fill-row").hidden = !current.layers.some((layer) => COLOURS[layer.kind]);
     const kinds = [...new Set(current.layers.slice(1).map((layer) => layer.kind))];
     $("layers").replaceChildren(...kinds.filter((kind) => kind !== "image").map(layerRow));
   }
 
   function layerRow(kind) {
     const setting = settings.layers[kind];
-    const title = current.layers.find((layer) => layer.kind === kind).title;
+    const own = current.layers.filter((layer) => layer.kind === kind);
+    const title = own.length > 1 ? own[0].title.split(" ")[0] : own[0].title;
     const row = document.createElement("div");
     row.className = "layer";
     const label = document.createElement("label");
