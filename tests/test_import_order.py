@@ -17,7 +17,18 @@ ORDER = (
     *("loading", "brain_extraction", "transforms"),
     *("scoring", "config", "atlas", "model", "dataset", "training"),
     *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
-    *("evaluation", "benchmark", "figures", "miniature", "viewer", "charts", "report", "bundle"),
+    *(
+        "evaluation",
+        "benchmark",
+        "figures",
+        "miniature",
+        "viewer",
+        "charts",
+        "results",
+        "tables",
+        "report",
+        "bundle",
+    ),
     *("app_noise", "app_detect", "app_pages", "app", "demo", "cli", "__main__"),
 )
 PHANTOM_MAY_IMPORT = {"errors", "nifti", "layouts", "cases"}

@@ -19,7 +19,8 @@ from pipeline.cli import main
 from pipeline.errors import InputError
 from pipeline.evaluation import evaluate_folder, write_results
 from pipeline.nifti import write_text, write_volume
-from pipeline.report import chosen_cases, read_results, render, write_report
+from pipeline.report import render, write_report
+from pipeline.results import chosen_cases, read_results
 from pipeline.viewer import view_case
 
 THRESHOLD = 0.5
