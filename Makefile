@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[app,dev]'
 	touch $@
 
-# Synthetic brains, a short training, detection, the table and a page of pictures, in demo/.
+# Synthetic brains, a short training, detection, the table, and demo/report.html to look at.
 demo: $(READY)
 	$(BIN)/anomap demo -o demo
 

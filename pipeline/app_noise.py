@@ -197,9 +197,5 @@ def page() -> None:
     )
     st.subheader("From picture to noise")
     for name, noise in noises.items():
-        _pictures(
-            [
-                (f"{name}, t = {step}", grey(perturb(image, noise, schedule, step, seed)))
-                for step in STRIP
-            ]
-        )
+        steps = [(t, perturb(image, noise, schedule, t, seed)) for t in STRIP]
+        _pictures([(f"{name}, t = {t}", grey(x_t)) for t, x_t in steps])

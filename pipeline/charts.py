@@ -220,24 +220,10 @@ def row_chart(
     top = max(value for vs in values.values() for _, value, _ in vs)
     height = TOP + ROW_HEIGHT * len(values) + BOTTOM
     x = Scale(0, x_high or max(top * 1.03, 1e-6), LABEL_WIDTH, WIDTH - RIGHT)
-    rows = []
-    for i, (name, own) in enumerate(values.items()):
-        y = TOP + ROW_HEIGHT * (i + 0.5)
-        mean, ends = means.get(name, (None, None))
-        text = "-" if mean is None else f"{mean:.3g}"
-        if ends is not None:
-            text += f" [{ends[0]:.3g}, {ends[1]:.3g}]"
-        rows.append(
-            Row(
-                y,
-                name,
-                i,
-                None if mean is None else x(mean),
-                None if ends is None else (x(ends[0]), x(ends[1])),
-                tuple(Dot(x(v), y, f"{name}, {case}: {v:.3g}", index) for case, v, index in own),
-                text,
-            )
-        )
+    rows = [
+        _row(i, name, own, means.get(name, (None, None)), x)
+        for i, (name, own) in enumerate(values.items())
+    ]
     return Chart(
         title,
         f"{title}, mean and 95 % interval: " + "; ".join(f"{row.name} {row.text}" for row in rows),
@@ -246,4 +232,27 @@ def row_chart(
         rows=rows,
         height=height,
         left=LABEL_WIDTH,
+    )
+
+
+def _row(
+    i: int,
+    name: str,
+    cases: Sequence[tuple[str, float, int | None]],
+    summary: tuple[float | None, tuple[float, float] | None],
+    x: Scale,
+) -> Row:
+    y = TOP + ROW_HEIGHT * (i + 0.5)
+    mean, ends = summary
+    text = "-" if mean is None else f"{mean:.3g}"
+    if ends is not None:
+        text += f" [{ends[0]:.3g}, {ends[1]:.3g}]"
+    return Row(
+        y,
+        name,
+        i,
+        None if mean is None else x(mean),
+        None if ends is None else (x(ends[0]), x(ends[1])),
+        tuple(Dot(x(v), y, f"{name}, {case}: {v:.3g}", index) for case, v, index in cases),
+        text,
     )

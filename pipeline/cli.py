@@ -647,10 +647,7 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
     )
     page = benchmark_figures(arguments.out, [c for c in cases if c.name not in failed])
     print(format_table(summary))
-    return _finish(
-        incomplete | failed,
-        f"pictures in {page}; {_next(arguments.out)}",
-    )
+    return _finish(incomplete | failed, f"pictures in {page}; {_next(arguments.out)}")
 
 
 def _check_modality(config: RunConfig, modality: tuple[str, ...], run: Path) -> None:

@@ -116,13 +116,14 @@ def _brief(results: Results, name: str) -> str:
         ml, score = results.results[name].get("anomalous_ml"), score_of(results, name)
         parts = [
             f"score {score:.2f}" if is_finite(score) else "",
-            f"{ml:.0f} mL called" if ml else "",
+            "" if ml is None else f"{ml:.0f} mL called",
         ]
         return " · ".join(filter(None, parts))
     if row["healthy"] == "True":
         false = row["healthy_fp_ml"]
         return "healthy" + (f" · {false:.1f} mL false" if is_finite(false) else "")
-    return f"Dice {row[results.quality]:.2f} · {row['lesion_ml']:.0f} mL"
+    quality = row[results.quality]
+    return f"Dice {quality:.2f} · " * is_finite(quality) + f"{row['lesion_ml']:.0f} mL"
 
 
 FACTS = {
@@ -169,7 +170,7 @@ def _orders(results: Results) -> list[dict[str, str]]:
 def _title(results: Results) -> str:
     """The cohort's name, without the folders that it lies in."""
     cohort = str(results.summary.get("cohort") or results.folder.resolve())
-    return Path(cohort).name or cohort
+    return ", ".join(Path(part).name for part in cohort.split(", ")) or cohort
 
 
 def environment() -> jinja2.Environment:

@@ -50,9 +50,8 @@ class Results:
     def quality(self) -> str:
         """The Dice that cases are ordered by: at the threshold, where there is one."""
         key = "dice_at_threshold"
-        return (
-            key if any(is_finite(row.get(key)) for row in self.scores.values()) else "dice_oracle"
-        )
+        known = any(is_finite(row.get(key)) for row in self.scores.values())
+        return key if known else "dice_oracle"
 
 
 def read_results(folder: Path, *, labels: Path | None = None, method: str | None = None) -> Results:
@@ -62,8 +61,6 @@ def read_results(folder: Path, *, labels: Path | None = None, method: str | None
     if main not in maps:
         raise InputError(f"{folder}: no maps of {main!r}; there are {', '.join(maps)}")
     records = {path.name: read_result(path) for path in case_folders(maps[main])}
-    source = labels or folder / DATALIST
-    cases = find_cases(source).cases if labels or source.is_file() else ()
     summary = _read_json(folder / "summary.json")
     if summary and main not in summary.get("methods", {}):
         summary = {}
@@ -75,8 +72,23 @@ def read_results(folder: Path, *, labels: Path | None = None, method: str | None
         summary,
         _read_json(folder / "curves.json").get("methods", {}),
         _read_rows(folder / "cases.csv") if summary else {},
-        {case.name: case for case in cases},
+        {case.name: case for case in _find_cases(folder, labels, records)},
     )
+
+
+def _find_cases(
+    folder: Path, labels: Path | None, records: Mapping[str, Mapping[str, Any]]
+) -> Sequence[Case]:
+    """The cases with the images that the maps were made from; none where they are gone."""
+    used = next(
+        (tuple(record["inputs"]) for record in records.values() if "inputs" in record), None
+    )
+    if labels is not None:
+        return find_cases(labels, modalities=used).cases
+    try:
+        return find_cases(folder / DATALIST, modalities=used).cases
+    except InputError:
+        return ()
 
 
 def _method_folders(folder: Path) -> dict[str, Path]:
@@ -98,6 +110,7 @@ def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
 
 
 def case_folders(folder: Path) -> list[Path]:
+    """Those of its folders that hold a map."""
     return sorted(path.parent for path in folder.glob("*/anomaly.nii.gz"))
 
 
@@ -140,9 +153,7 @@ def is_finite(value: Any) -> bool:
 
 def chosen_cases(results: Results, limit: int) -> list[str]:
     """Cases that get a viewer: all, or the worst and the best tumours and some healthy ones."""
-    names = [name for name in results.results if not results.scores or name in results.scores]
-    if not names:
-        raise InputError(f"{results.folder}: no case of {results.main} has both a map and scores")
+    names = list(results.results)
     if len(names) <= limit:
         return names
     by_score = sorted(names, key=lambda name: -score_of(results, name))

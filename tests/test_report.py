@@ -164,6 +164,16 @@ def test_an_image_that_is_gone_is_a_note_and_not_a_failure(benchmarked: Path) ->
     assert any("/gone.nii.gz" in note for note in view.notes)
 
 
+def test_a_cohort_that_is_gone_leaves_the_maps(benchmarked: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    (folder / "maps").mkdir(parents=True)
+    (folder / "maps/anomap").symlink_to(benchmarked / "maps/anomap", target_is_directory=True)
+    entry = {"name": "ill2", "image": {"flair": "/gone_flair.nii.gz"}, "label": "/gone.nii.gz"}
+    write_text(folder / "datalist.json", json.dumps({"test": [entry]}))
+    assert read_results(folder).cases == {}
+    assert "ill2" in write_report(folder, progress=False).read_text(encoding="utf-8")
+
+
 def test_of_many_cases_the_worst_and_the_best_are_shown(benchmarked: Path) -> None:
     results = read_results(benchmarked)
     rows = {f"t{i:02d}": {"dice_at_threshold": i / 40, "score": 1.0} for i in range(30)}
