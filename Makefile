@@ -13,10 +13,10 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, got {sys.version}"'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[app,dev]'
 	touch $@
 
-# Synthetic brains, a short training, detection, the table and a page of pictures, in demo/.
+# Synthetic brains, a short training, detection, the table, and demo/report.html to look at.
 demo: $(READY)
 	$(BIN)/anomap demo -o demo
 

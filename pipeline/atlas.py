@@ -70,6 +70,11 @@ class Atlas:
             z[:, k] = np.where(brain, (values[:, k] - mean) / spread, 0.0)
         return z
 
+    def placed_mean(self, brain: np.ndarray) -> np.ndarray:
+        """The mean where a brain ``(N, H, W)`` lies, ``(K, N, H, W)``."""
+        placement = _placement(brain)
+        return np.stack([_from_frame(mean, placement, brain.shape) for mean in self.mean])
+
 
 class AtlasBuilder:
     """Sums over healthy brains, one at a time; `build` makes an atlas of them."""

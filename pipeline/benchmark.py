@@ -222,8 +222,8 @@ def benchmark(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Run methods on cases and score them.
 
-    Leaves ``maps/<method>/<case>/`` (see `detection.write_result`), ``cases.csv``,
-    ``summary.json``, ``table.csv`` and ``table.md``. Cases that are done are not run again.
+    Leaves ``maps/<method>/<case>/`` (see `detection.write_result`), ``table.csv``, ``table.md``
+    and the files of `evaluation.write_results`. Cases that are done are not run again.
 
     Returns:
         The summary, and case name -> reason for those that failed.
@@ -260,7 +260,7 @@ def benchmark(
     }
     for method_scores in scores.values():
         failed |= method_scores.failures
-    summary = write_results(out_dir, scores, cohort_name)
+    summary = write_results(out_dir, scores, cohort_name, good)
     write_text(out_dir / "table.md", format_table(summary))
     write_text(out_dir / "table.csv", format_csv(summary))
     return summary, failed

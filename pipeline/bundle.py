@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -47,12 +47,39 @@ UNTOLD = (
     "passes the bundle on says so in this place first.\n"
 )
 PACKAGE = Path(__file__).parent
+SHIPPED = {"flair": "simplex_ddpm_brain", "t1": "simplex_ddpm_brain_t1"}
+"""Modality -> bundle with weights that come with anomap; the first fits where both do."""
 
 
 def template_dir() -> Path:
-    """The bundle whose configs and texts every export starts from: installed, or in a checkout."""
-    installed = PACKAGE / "bundle_files"
-    return installed if installed.is_dir() else PACKAGE.parent / "bundles" / "simplex_ddpm_brain"
+    """The bundle whose configs and texts every export starts from."""
+    return bundle_dir(SHIPPED["flair"])
+
+
+def bundle_dir(name: str) -> Path:
+    """A bundle of ours: installed, or in a checkout."""
+    installed = PACKAGE / "bundle_files" / name
+    return installed if installed.is_dir() else PACKAGE.parent / "bundles" / name
+
+
+def shipped_run(modalities: Iterable[str]) -> Path:
+    """The run folder of the weights that come with anomap and fit a scan.
+
+    Args:
+        modalities: that the scan has; one of them must be shipped.
+
+    Raises:
+        InputError: there are no weights for any of them.
+    """
+    at_hand = tuple(modalities)
+    for modality, name in SHIPPED.items():
+        if modality in at_hand:
+            return bundle_dir(name) / MODELS
+    raise InputError(
+        f"weights come with anomap for {' and '.join(SHIPPED)}; the scan is "
+        f"{', '.join(at_hand) or 'of unknown modality: say --modality'}. Give --model RUN, a "
+        "training of your own"
+    )
 
 
 # --- bundle -> run --------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ import json
 import logging
 import math
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pipeline import __version__
 from pipeline.errors import InputError
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from pipeline.cases import Case
     from pipeline.config import RunConfig
 
+RED, GREEN = "31", "32"
+EPILOG = """\
+examples:
+  anomap demo                                       all of it on synthetic brains, six minutes
+  anomap train IXI/ --modality t1 --healthy -o runs/t1
+  anomap detect patient_t1.nii.gz --model runs/t1 -o out/
+  anomap report out/                                a page to look at
+
+Research only; not a medical device."""
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 FINISHED = ("model.pt", "atlases.npz", "calibration.json")
 """Files of a run that needs no more training."""
@@ -28,6 +38,7 @@ FINISHED = ("model.pt", "atlases.npz", "calibration.json")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``anomap``; returns 0 done, 1 cases failed (the others are done), 2 wrong usage."""
     arguments = _parser().parse_args(argv)
+    arguments.quiet |= not sys.stderr.isatty()  # a bar in a log file is a line a step
     if arguments.debug:
         logging.basicConfig()
         logging.getLogger("pipeline").setLevel(logging.DEBUG)
@@ -41,24 +52,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         if arguments.debug:
             raise
-        print(f"anomap: {error}", file=sys.stderr)
+        _complain(str(error))
         return WRONG_USAGE
     except KeyboardInterrupt:
-        print(
-            "anomap: stopped; what is finished stays: repeat the command to go on (train: with "
-            "--resume)",
-            file=sys.stderr,
+        _complain(
+            "stopped; what is finished stays: repeat the command to go on (train: with --resume)"
         )
         return INTERRUPTED
     except Exception as error:
         if arguments.debug:
             raise
-        print(
-            f"anomap: an error of our own, {type(error).__name__}: {error}; "
-            "run again with --debug and report the traceback",
-            file=sys.stderr,
+        _complain(
+            f"an error of our own, {type(error).__name__}: {error}; run again with --debug and "
+            "report the traceback"
         )
         return SOME_FAILED
+
+
+def _complain(message: str) -> None:
+    print(f"{_painted('anomap:', RED, sys.stderr)} {message}", file=sys.stderr)
+
+
+def _painted(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour, on a terminal that has not asked for none (no-color.org)."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\033[{colour}m{text}\033[0m"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="anomap",
         description="Finds brain tumours without having seen one: learns healthy brains, shows "
         "what it cannot restore.",
-        epilog="Research only; not a medical device.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"anomap {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -74,11 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     group = common.add_argument_group("common")
     group.add_argument("--seed", type=int, default=0, help="of everything drawn (default 0)")
     group.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
-    group.add_argument("--quiet", action="store_true", help="no progress bars")
+    group.add_argument("--quiet", action="store_true", help="no progress bars (nor in a log)")
     group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
     for add in (_add_cases, _add_phantom, _add_train, _add_detect, _add_evaluate, _add_benchmark):
         add(commands, common)
     _add_export(commands, common)
+    _add_report(commands, common)
+    _add_app(commands, common)
     _add_demo(commands, common)
     return parser
 
@@ -274,8 +296,7 @@ def _run_phantom(arguments: argparse.Namespace) -> int:
             spacing_mm=arguments.spacing,
             **options,
         )
-        print(f"cohort in {arguments.out}")
-        return DONE
+        return _finish({}, f"cohort in {arguments.out}")
     from pipeline.brain_extraction import make_extractor
     from pipeline.loading import load_brain
 
@@ -383,7 +404,9 @@ def _run_train(arguments: argparse.Namespace) -> int:
         extract_brain=extractor,
         progress=not arguments.quiet,
     )
-    return _finish(failed, f"run in {arguments.out}; look at it with tensorboard --logdir")
+    return _finish(
+        failed, f"run in {arguments.out}; look at it with: tensorboard --logdir {arguments.out}"
+    )
 
 
 def _find_extra(
@@ -498,7 +521,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     n_done = sum(case.name not in failed for case in cases)
-    return _finish(failed, f"{n_done} cases in {arguments.out}")
+    return _finish(failed, f"{n_done} cases in {arguments.out}; {_next(arguments.out)}")
 
 
 # --- evaluate and benchmark --------------------------------------------------------------------
@@ -523,7 +546,13 @@ def _add_evaluate(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _run_evaluate(arguments: argparse.Namespace) -> int:
     from pipeline.brain_extraction import make_extractor
-    from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
+    from pipeline.evaluation import (
+        evaluate_folder,
+        format_csv,
+        format_table,
+        method_of,
+        write_results,
+    )
     from pipeline.loading import load_brain
     from pipeline.nifti import make_folder, write_text
 
@@ -533,7 +562,7 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     cases = _find(arguments, [arguments.labels], arguments.modality)
     threshold: Any = None
-    method = arguments.method or _method_of(arguments.out)
+    method = arguments.method or method_of(arguments.out)
     if arguments.threshold is not None:
         if not math.isfinite(arguments.threshold):
             raise InputError(f"--threshold {arguments.threshold}: expected a finite number")
@@ -550,21 +579,12 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
     if not scores.cases:
         first = next(iter(scores.failures.values()))
         raise InputError(f"no case of {arguments.labels} could be scored; the first: {first}")
-    summary = write_results(arguments.out, {method: scores}, str(arguments.labels))
+    summary = write_results(arguments.out, {method: scores}, str(arguments.labels), cases)
     write_text(arguments.out / "table.md", format_table(summary))
     write_text(arguments.out / "table.csv", format_csv(summary))
     print(format_table(summary))
-    return _finish(dict(scores.failures), f"table in {arguments.out / 'table.md'}")
-
-
-def _method_of(out: Path) -> str:
-    """The method that a folder of maps is from: as its results say, else the folder's name."""
-    for path in sorted(out.glob("*/result.json")):
-        try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["method"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return out.resolve().name
+    table = arguments.out / "table.md"
+    return _finish(dict(scores.failures), f"table in {table}; {_next(arguments.out)}")
 
 
 def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -667,7 +687,7 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
     )
     page = benchmark_figures(arguments.out, [c for c in cases if c.name not in failed])
     print(format_table(summary))
-    return _finish(incomplete | failed, f"pictures in {page}")
+    return _finish(incomplete | failed, f"pictures in {page}; {_next(arguments.out)}")
 
 
 def _check_modality(config: RunConfig, modality: tuple[str, ...], run: Path) -> None:
@@ -720,6 +740,73 @@ def _run_export(arguments: argparse.Namespace) -> int:
     return _finish({}, f"bundle in {arguments.out}")
 
 
+# --- report ------------------------------------------------------------------------------------
+
+
+def _add_report(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "report",
+        "one web page with scores, curves and a viewer, from what the other commands left",
+        "anomap report out/\n  anomap report out/ --labels BraTS2021/ --cases 50",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="of detect, evaluate or benchmark")
+    parser.add_argument("--method", help="of a benchmark to look at (default: anomap)")
+    parser.add_argument(
+        "--labels", type=Path, metavar="DATA", help="images and labels, if OUT does not say where"
+    )
+    parser.add_argument(
+        "--cases", type=int, default=20, help="with a viewer, at most (default 20, some 15 MB)"
+    )
+    parser.set_defaults(run=_run_report)
+
+
+def _run_report(arguments: argparse.Namespace) -> int:
+    from pipeline.report import write_report
+
+    if arguments.cases < 1:
+        raise InputError(f"--cases {arguments.cases}: expected 1 or more")
+    page = write_report(
+        arguments.out,
+        labels=arguments.labels,
+        method=arguments.method,
+        max_views=arguments.cases,
+        progress=not arguments.quiet,
+    )
+    return _finish({}, f"report in {page}; open it in a browser")
+
+
+# --- app ---------------------------------------------------------------------------------------
+
+
+def _add_app(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "app",
+        "pages in a browser, on this machine alone: what noise does, and detection of one scan",
+        "anomap app --model runs/flair",
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="RUN", help="that the Detect page begins with"
+    )
+    parser.add_argument("--port", type=int, default=8501, help="of localhost (default 8501)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open one")
+    parser.set_defaults(run=_run_app)
+
+
+def _run_app(arguments: argparse.Namespace) -> int:
+    from pipeline.app import serve
+
+    serve(
+        model=arguments.model,
+        port=arguments.port,
+        browser=not arguments.no_browser,
+        seed=arguments.seed,
+    )
+
+
 # --- demo --------------------------------------------------------------------------------------
 
 
@@ -728,7 +815,7 @@ def _add_demo(commands: Any, common: argparse.ArgumentParser) -> None:
         commands,
         common,
         "demo",
-        "all of it on synthetic brains: cohort, training, detection, table, pictures",
+        "all of it on synthetic brains: cohort, training, detection, table, pictures, report",
         "anomap demo -o demo/",
     )
     parser.add_argument("-o", "--out", type=Path, default=Path("demo"), metavar="OUT")
@@ -739,7 +826,7 @@ def _add_demo(commands: Any, common: argparse.ArgumentParser) -> None:
 def _run_demo(arguments: argparse.Namespace) -> int:
     from pipeline.demo import demo
 
-    table, page = demo(
+    table, pictures, page = demo(
         arguments.out,
         seed=arguments.seed,
         epochs=arguments.epochs,
@@ -747,12 +834,16 @@ def _run_demo(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     print(table)
-    return _finish({}, f"pictures in {page}")
+    return _finish({}, f"pictures in {pictures}\nreport in {page}; open it in a browser")
+
+
+def _next(out: Path) -> str:
+    return f"to look at every case: anomap report {shlex.quote(str(out))}"
 
 
 def _finish(failed: dict[str, str], message: str) -> int:
     """Print the failures and where the result lies; the exit status."""
     for name, reason in failed.items():
-        print(f"anomap: {name} failed: {reason}", file=sys.stderr)
-    print(message)
+        _complain(f"{name} failed: {reason}")
+    print(_painted(message, GREEN, sys.stdout))
     return SOME_FAILED if failed else DONE

@@ -1,4 +1,4 @@
-"""The main job on synthetic brains, from nothing to a table and pictures, in minutes."""
+"""The main job on synthetic brains, from nothing to a table and a report, in minutes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.evaluation import format_table
 from pipeline.figures import benchmark_figures, training_figure
 from pipeline.methods import METHODS, runnable
 from pipeline.phantom import write_cohort
+from pipeline.report import write_report
 from pipeline.training import train
 from pipeline.transforms import CaseTransforms
 
@@ -31,14 +32,14 @@ def demo(
     epochs: int | None = None,
     device: torch.device | None = None,
     progress: bool = True,
-) -> tuple[str, Path]:
-    """Cohorts, training, calibration, benchmark, pictures; resumes where it was broken off.
+) -> tuple[str, Path, Path]:
+    """Cohorts, training, calibration, benchmark, report; resumes where it was broken off.
 
     The test cohort is drawn from another seed than the training cohort: its anatomies were never
     seen, and no tumour was. Its tumours are bright, as gliomas are on FLAIR.
 
     Returns:
-        The table as markdown, and the page of pictures.
+        The table as markdown, the page of pictures, and the report.
     """
     training_dir, test_dir, run_dir = out_dir / "healthy", out_dir / "test", out_dir / "run"
     write_cohort(
@@ -91,4 +92,6 @@ def demo(
         progress=progress,
     )
     title = f"{len(cases)} synthetic brains never seen, {N_TEST_TUMOUR} with a {CONTRAST} tumour:"
-    return f"{title}\n\n{format_table(summary)}", benchmark_figures(out_dir, cases)
+    pictures = benchmark_figures(out_dir, cases)
+    page = write_report(out_dir, progress=progress)
+    return f"{title}\n\n{format_table(summary)}", pictures, page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pipeline.methods import METHODS, MapResult, Method, missing_atlases
 from pipeline.metrics import top_mean
 from pipeline.model import Model
 from pipeline.nifti import make_folder, voxel_volume_ml, write_text, write_volume
-from pipeline.provenance import software
+from pipeline.provenance import command_line, software
 from pipeline.scoring import half_height, threshold_map
 from pipeline.transforms import CaseTransforms, Prepared
 
@@ -46,6 +46,7 @@ class Detector:
         model: what it needs; None for methods without a network.
         min_component_ml: smaller parts of the mask are dropped.
         half_height: see `pipeline.scoring.half_height`; 0 is off.
+        check: raises InputError for a case that the weights were not made for.
         seed: of the noise.
     """
 
@@ -55,6 +56,7 @@ class Detector:
     min_component_ml: float
     seed: int
     half_height: float = 0.0
+    check: Callable[[Prepared], None] | None = None
 
     @property
     def method(self) -> Method:
@@ -175,6 +177,8 @@ def detect_cases(
                     continue
                 prepared = transforms(case)
                 for name in todo:
+                    if (check := detectors[name].check) is not None:
+                        check(prepared)
                     folder = out_dirs[name] / case.name
                     detect_case(prepared, detectors[name], folder, records[name])
                     bar.update()
@@ -281,6 +285,7 @@ def case_record(
         "inputs": {m: str(f.path) for m, f in prepared.case.images.items()},
         "provenance": provenance,
         "software": software(),
+        "command": command_line(),
     }
 
 

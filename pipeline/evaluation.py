@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.cases import Case, label_regions
+from pipeline.cases import Case, label_regions, write_datalist
 from pipeline.errors import InputError
 from pipeline.metrics import (
     METRICS,
@@ -28,7 +28,10 @@ from pipeline.metrics import (
     top_mean,
 )
 from pipeline.nifti import Volume, is_picture, read_labels, read_volume_or_zeros, write_text
+from pipeline.provenance import command_line, software
 
+DATALIST = "datalist.json"
+"""Name of the file beside the scores that says where images and labels of the cases lie."""
 GRID_TOLERANCE_MM = 0.1
 """Two grids are one where no corner differs by more."""
 SIZES_ML = {"<10 mL": (0.0, 10.0), "10-50 mL": (10.0, 50.0), ">50 mL": (50.0, math.inf)}
@@ -155,7 +158,7 @@ def evaluate_folder(
     pooled = ScoreHistogram.empty()
     for case in tqdm(cases, desc=f"score {method}", disable=None if progress else True):
         try:
-            result = _read_result(out_dir / case.name)
+            result = read_result(out_dir / case.name)
             scored, used = _load(out_dir / case.name, case, result, threshold, brain_mask_of)
         except InputError as error:
             failures[case.name] = str(error)
@@ -262,7 +265,12 @@ def _check_grid(anomaly_map: Volume, other: Volume) -> None:
     )
 
 
-def _read_result(folder: Path) -> Mapping[str, Any]:
+def read_result(folder: Path) -> Mapping[str, Any]:
+    """The content of a case's ``result.json``, empty where there is none.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
     path = folder / "result.json"
     if not path.is_file():
         return {}
@@ -303,6 +311,16 @@ def _common(given: Threshold | None, used: Sequence[Threshold]) -> Threshold:
     if all(one == used[0] for one in used):
         return used[0]
     return Threshold(value=None, rule="differs between cases")
+
+
+def method_of(out_dir: Path) -> str:
+    """The method that a folder of maps is from: as its results say, else the folder's name."""
+    for path in sorted(out_dir.glob("*/result.json")):
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["method"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return out_dir.resolve().name
 
 
 # --- a cohort ------------------------------------------------------------------------------------
@@ -428,19 +446,51 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def write_results(
-    out_dir: Path, methods: Mapping[str, MethodScores], cohort_name: str
+    out_dir: Path,
+    methods: Mapping[str, MethodScores],
+    cohort_name: str,
+    cases: Sequence[Case] = (),
 ) -> dict[str, Any]:
-    """Write ``cases.csv`` (a row a method and case) and ``summary.json``; return the summary.
+    """Write what a table and a report need; return the summary.
+
+    ``cases.csv`` (a row a method and case), ``summary.json``, ``curves.json`` (see `curves`) and,
+    where the cases are given, ``datalist.json``: where their images and labels lie.
 
     Raises:
         InputError: the folder cannot be written to.
     """
-    summary = summarise(methods, cohort_name)
+    made_by = {"command": command_line(), "software": software()}
+    summary = summarise(methods, cohort_name) | {"made_by": made_by}
     rows = [row for name, method in methods.items() for row in _case_rows(name, method)]
     write_text(out_dir / "cases.csv", _csv(_CASE_COLUMNS, rows))
-    text = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False)
-    write_text(out_dir / "summary.json", text + "\n")
+    write_text(out_dir / "curves.json", json.dumps({"methods": curves(methods)}) + "\n")
+    if cases:
+        write_datalist(out_dir / DATALIST, {"test": cases})
+    _write_json(out_dir / "summary.json", summary)
     return summary
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def curves(methods: Mapping[str, MethodScores]) -> dict[str, dict[str, list[float]]]:
+    """The curves of each method over the brain voxels of all cases; empty where undefined.
+
+    ``fpr`` and ``tpr`` are the ROC curve, ``recall`` and ``precision`` the other.
+    """
+
+    def rounded(values: np.ndarray) -> list[float]:
+        return [round(float(value), 5) for value in values]
+
+    result = {}
+    for name, method in methods.items():
+        fpr, tpr = method.pooled.roc_curve()
+        recall, ppv = method.pooled.precision_recall_curve()
+        points = {"fpr": fpr, "tpr": tpr, "recall": recall, "precision": ppv}
+        result[name] = {key: rounded(values) for key, values in points.items()}
+    return result
 
 
 _FACTS = ("subject", "healthy", "score", "lesion_ml", "lesion_outside_ml", "brain_ml")
@@ -502,14 +552,15 @@ def format_table(summary: Mapping[str, Any]) -> str:
     headings = ["Method", *("AUROC [95 % CI]" if name == "AUROC" else name for name in COLUMNS)]
     lines = [headings, ["---", *("---:" for _ in COLUMNS)]]
     for row in table_rows(summary):
-        cells = [_pretty(name, row[name]) for name in COLUMNS]
+        cells = [pretty(name, row[name]) for name in COLUMNS]
         if row["AUROC low"] is not None:
             cells[0] += f" [{row['AUROC low']:.3f}, {row['AUROC high']:.3f}]"
         lines.append([row["Method"], *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _pretty(heading: str, value: float | None) -> str:
+def pretty(heading: str, value: float | None) -> str:
+    """A number of the column ``heading`` as text, a dash where undefined."""
     if value is None:
         return "-"
     if heading not in ("healthy FP mL", "NFE/slice", "s/case"):

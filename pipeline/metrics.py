@@ -358,6 +358,33 @@ class ScoreHistogram:
             return math.nan
         return _key_top(int(self.keys[np.searchsorted(total, q * total[-1])]))
 
+    def roc_curve(self, n_points: int = 256) -> tuple[np.ndarray, np.ndarray]:
+        """False and true positive rates from (0, 0) to (1, 1), at most ``n_points`` of each.
+
+        Empty where a class is missing.
+        """
+        true, false = self._called()
+        if not true.size or not true[-1] or not false[-1]:
+            return np.zeros(0), np.zeros(0)
+        fpr, tpr = (np.concatenate([[0.0], counts / counts[-1]]) for counts in (false, true))
+        return _thinned(fpr, tpr, n_points)
+
+    def precision_recall_curve(self, n_points: int = 256) -> tuple[np.ndarray, np.ndarray]:
+        """Recall, ascending, and precision, at most ``n_points`` of each; empty without a lesion.
+
+        It begins where the first lesion voxel is called.
+        """
+        true, false = self._called()
+        if not true.size or not true[-1]:
+            return np.zeros(0), np.zeros(0)
+        found = true > 0
+        recall, ppv = true / true[-1], true / np.maximum(true + false, 1)
+        return _thinned(recall[found], ppv[found], n_points)
+
+    def _called(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lesion and other voxels with at least the score of each bin, from the highest bin on."""
+        return np.cumsum(self.positives[::-1]), np.cumsum(self.negatives[::-1])
+
     def _samples(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Labels, scores and weights, the bins once for each class, for scikit-learn."""
         labels = np.repeat([True, False], self.keys.size)
@@ -369,6 +396,13 @@ class ScoreHistogram:
             return math.nan
         labels, scores, weights = self._samples()
         return float(metric(labels, scores, sample_weight=weights))
+
+
+def _thinned(x: np.ndarray, y: np.ndarray, n_points: int) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a curve that lie nearest to equal steps along its length, its ends included."""
+    length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    keep = np.unique(np.searchsorted(length, np.linspace(0, length[-1], n_points)))
+    return x[keep], y[keep]
 
 
 # --- one case, and the registry ------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import platform
+import shlex
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,6 +14,12 @@ from pipeline import __version__
 
 COMMIT = "commit.txt"
 """Beside the source where that was copied out of its checkout: what commit it is of."""
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a shell takes it."""
+    name = Path(sys.argv[0]).name
+    return shlex.join(["anomap" if name == "__main__.py" else name, *sys.argv[1:]])
 
 
 @functools.cache

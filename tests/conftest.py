@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -132,3 +133,20 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     people = {"training": [{"name": "Roe_B"}] * 3, "validation": [{"name": "Smith_J"}] * 2}
     (run_dir / "datalist.json").write_text(json.dumps(people))
     return run_dir
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a browser is slow."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    from headless import launched
+
+    with launched() as chromium:
+        yield chromium

@@ -24,6 +24,8 @@ def test_the_demo_ends_with_a_table_and_pictures(
     printed = capsys.readouterr().out
     assert "| anomap |" in printed
     assert str(tmp_path / "cases.png") in printed
+    assert str(tmp_path / "report.html") in printed
+    assert (tmp_path / "report.html").stat().st_size > 2_000_000
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["n_cases"] == 2
     assert main(words) == 0  # what is finished is found again

@@ -18,8 +18,10 @@ ORDER = (
     *("scoring", "symmetry", "config", "atlas", "model"),
     *("dataset", "distributed", "training"),
     *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
-    *("evaluation", "benchmark", "figures", "report"),
-    *("startup", "inferer", "workflow", "bundle", "demo", "cli", "__main__"),
+    *("evaluation", "benchmark", "figures"),
+    *("miniature", "viewer", "charts", "results", "tables", "report"),
+    *("startup", "inferer", "workflow", "bundle"),
+    *("app_noise", "app_detect", "app_pages", "app", "demo", "cli", "__main__"),
 )
 PHANTOM_MAY_IMPORT = {"errors", "nifti", "layouts", "cases"}
 

@@ -5,7 +5,12 @@ import math
 import nibabel as nib
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
 from pipeline import metrics
 from pipeline.metrics import METRICS, ScoredCase, ScoreHistogram
@@ -368,3 +373,36 @@ def test_a_region_is_set_against_brain_without_any_lesion():
     exact = roc_auc_score(core[keep], case.anomaly_map[keep])
     assert METRICS["tumour_core_auroc"](case) == pytest.approx(exact)
     assert math.isnan(METRICS["enhancing_auroc"](case))
+
+
+def test_curves_of_a_histogram_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(3)
+    lesion = rng.random(4000) < 0.2
+    scores = np.round(rng.normal(size=4000) + lesion, 2).astype(np.float32)
+    histogram = ScoreHistogram.of(scores, lesion)
+    fpr, tpr = histogram.roc_curve(10**6)
+    expected = roc_curve(lesion, scores, drop_intermediate=False)
+    np.testing.assert_allclose((fpr, tpr), expected[:2], atol=1e-12)
+    recall, precision = histogram.precision_recall_curve(10**6)
+    all_precision, all_recall, _ = precision_recall_curve(lesion, scores)
+    found = all_recall > 0
+    np.testing.assert_allclose(recall, all_recall[found][::-1], atol=1e-12)
+    np.testing.assert_allclose(precision, all_precision[found][::-1], atol=1e-12)
+
+
+def test_a_thinned_curve_keeps_its_ends_and_its_area() -> None:
+    rng = np.random.default_rng(4)
+    lesion = rng.random(50_000) < 0.1
+    histogram = ScoreHistogram.of(rng.normal(size=50_000) + 2 * lesion, lesion)
+    fpr, tpr = histogram.roc_curve()
+    assert len(fpr) <= 256
+    assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(tpr, fpr) == pytest.approx(histogram.auroc, abs=2e-3)
+
+
+def test_curves_are_empty_where_a_class_is_missing() -> None:
+    nothing = ScoreHistogram.empty()
+    healthy = ScoreHistogram.of(np.arange(3.0), np.zeros(3, bool))
+    for histogram in (nothing, healthy):
+        assert [c.size for c in histogram.roc_curve()] == [0, 0]
+        assert [c.size for c in histogram.precision_recall_curve()] == [0, 0]

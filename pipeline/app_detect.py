@@ -1,0 +1,228 @@
+"""The Detect page: one scan in, its anomaly map in the viewer; nothing stays on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import nibabel as nib
+import numpy as np
+import streamlit as st
+
+from pipeline.brain_extraction import make_extractor
+from pipeline.calibration import load_calibration
+from pipeline.cases import find_cases
+from pipeline.detection import RESULT, detect_cases, make_detector
+from pipeline.errors import InputError
+from pipeline.methods import METHODS, OURS
+from pipeline.model import Model, load_model
+from pipeline.nifti import is_volume
+from pipeline.report import render_viewer
+from pipeline.transforms import CaseTransforms
+
+MAX_VOXELS = 100_000_000
+CASE = "upload"
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What the page shows of a scan, all of it in memory.
+
+    Attributes:
+        result: the content of ``result.json``.
+        viewer: a page of its own.
+        files: name to content of what can be downloaded.
+    """
+
+    result: Mapping[str, Any]
+    viewer: str
+    files: Mapping[str, bytes]
+
+
+def choose_model(asked: str) -> Path:
+    """The run folder to detect with.
+
+    Raises:
+        InputError: none is named.
+    """
+    if not asked.strip():
+        raise InputError("name the folder of a run: what `anomap train ... -o RUN` left")
+    return Path(asked.strip()).expanduser()
+
+
+def detect_upload(
+    uploads: Mapping[str, tuple[str, bytes]],
+    model: Model,
+    *,
+    brain_extraction: str | None = None,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Detected:
+    """Detect in a temporary folder that is gone when this returns.
+
+    Args:
+        uploads: modality -> name of the file and its content.
+        say: told what is being done.
+
+    Raises:
+        InputError: a file cannot be used; the message names it as the user did.
+    """
+    names = {modality: name for modality, (name, _) in uploads.items()}
+    with tempfile.TemporaryDirectory(prefix="anomap-") as temporary:
+        folder = Path(temporary)
+        try:
+            say("Reading the scan")
+            for modality, (name, content) in uploads.items():
+                _write_upload(folder, modality, name, content)
+            title = ", ".join(names.values())
+            detected = _detect(folder, title, model, brain_extraction, seed, say)
+        except InputError as error:
+            raise InputError(_as_uploaded(str(error), folder, names)) from error
+        record = _as_uploaded(detected.files[RESULT].decode(), folder, names)
+        return replace(detected, files={**detected.files, RESULT: record.encode()})
+
+
+def _write_upload(folder: Path, modality: str, name: str, content: bytes) -> None:
+    if not is_volume(Path(name)):
+        raise InputError(f"{name}: expected a NIfTI file (.nii or .nii.gz)")
+    # A file may be compressed or not, whatever its name says.
+    suffix = ".nii.gz" if content[:2] == b"\x1f\x8b" else ".nii"
+    path = folder / "in" / f"{CASE}_{modality}{suffix}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    try:
+        shape = cast(nib.Nifti1Image, nib.load(path)).shape
+    except Exception as error:  # nibabel raises many kinds on a foreign file
+        raise InputError(f"{name}: this is no NIfTI file, or a damaged one") from error
+    if np.prod(shape, dtype=float) > MAX_VOXELS:
+        raise InputError(f"{name}: {shape} voxels are more than the {MAX_VOXELS:,} that fit here")
+
+
+def _as_uploaded(text: str, folder: Path, names: Mapping[str, str]) -> str:
+    """A message or record with the user's file names for ours."""
+    for modality, name in names.items():
+        for suffix in (".nii.gz", ".nii"):
+            text = text.replace(str(folder / "in" / f"{CASE}_{modality}{suffix}"), name)
+    return text.replace(f"{folder}/", "")
+
+
+def _detect(
+    folder: Path, title: str, model: Model, brain_extraction: str | None, seed: int, say: Say
+) -> Detected:
+    assert model.path is not None
+    modalities = model.config.modalities
+    cases = find_cases(folder / "in", modalities=modalities).cases
+    detector = make_detector(
+        OURS, model, load_calibration(model.path / "calibration.json"), seed=seed
+    )
+    extractor = make_extractor(brain_extraction)
+    say("Restoring what a healthy brain would look like; this takes some seconds to a minute")
+    transforms = CaseTransforms(modalities, model.config.grid, extractor)
+    out = folder / "out"
+    failed = detect_cases(cases, {OURS: detector}, transforms, {OURS: out}, progress=False)
+    if failed:
+        raise InputError(next(iter(failed.values())))
+    say("Preparing the viewer")
+    done = out / cases[0].name
+    result = json.loads((done / RESULT).read_text(encoding="utf-8"))
+    files = {name: (done / name).read_bytes() for name in [*result["files"], RESULT]}
+    return Detected(result, render_viewer(done, result, title), files)
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """All files in one archive; they are compressed already."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner="Loading the model …", max_entries=2)
+def _load(path: Path, modified_ns: int) -> Model:
+    return load_model(path)
+
+
+def _model(default: Path | None) -> Model | None:
+    asked = st.sidebar.text_input(
+        "Run folder", str(default or ""), help="what `anomap train ... -o RUN` left"
+    )
+    try:
+        path = choose_model(asked)
+        weights = path / "model.pt"
+        model = _load(path, weights.stat().st_mtime_ns if weights.is_file() else 0)
+    except InputError as error:
+        st.info(str(error))
+        return None
+    noise = model.config.diffusion.noise
+    if noise != METHODS[OURS].noise:
+        st.error(f"{path}: trained with {noise} noise; detection needs a simplex run.")
+        return None
+    return model
+
+
+def _show(detected: Detected) -> None:
+    result = detected.result
+    called = result["anomalous_ml"]
+    columns = st.columns(3)
+    columns[0].metric("Score", f"{result['score']:.3g}", help="mean of the highest 1 % of the map")
+    columns[1].metric("Called anomalous", "-" if called is None else f"{called:.1f} mL")
+    columns[2].metric("Brain", f"{result['brain_ml']:.0f} mL")
+    for note in result["notes"]:
+        st.warning(note)
+    st.iframe(detected.viewer, height="content", alt="Viewer of the scan and its anomaly map")
+    st.download_button(
+        "Download all volumes and result.json",
+        zipped(detected.files),
+        "anomap.zip",
+        on_click="ignore",
+    )
+    for name, content in detected.files.items():
+        st.download_button(name, content, name, on_click="ignore", key=name)
+
+
+def page(model_path: Path | None, seed: int) -> None:
+    """The page."""
+    st.title("Detect")
+    st.write(
+        "A scan in NIfTI, skull-stripped. It is read on this machine, and nothing of it is kept. "
+        "Research only; not a medical device."
+    )
+    model = _model(model_path)
+    if model is None:
+        return
+    uploads = {}
+    for modality in model.config.modalities:
+        file = st.file_uploader(
+            f"{modality.upper()} image (.nii or .nii.gz)", key=modality, type=["nii", "gz"]
+        )
+        if file is not None:
+            uploads[modality] = (file.name, file.getvalue())
+    extract = st.sidebar.checkbox("Find the brain in a whole head (T1w, needs deepbet)")
+    ready = len(uploads) == len(model.config.modalities)
+    if st.button("Detect", type="primary", disabled=not ready):
+        st.session_state.pop("detected", None)
+        try:
+            with st.status("Working", expanded=True) as status:
+                st.session_state["detected"] = detect_upload(
+                    uploads,
+                    model,
+                    brain_extraction="deepbet" if extract else None,
+                    seed=seed,
+                    say=status.write,
+                )
+                status.update(label="Done", state="complete", expanded=False)
+        except InputError as error:
+            st.error(str(error))
+    if ready and "detected" in st.session_state:
+        _show(st.session_state["detected"])
