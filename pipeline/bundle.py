@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -23,11 +23,14 @@ from pipeline.config import RunConfig
 from pipeline.detection import make_detector
 from pipeline.errors import InputError
 from pipeline.evaluation import format_table
+from pipeline.fitness import check_brain, check_contrast
 from pipeline.inferer import CALIBRATION
 from pipeline.methods import OURS
 from pipeline.model import ATLASES, Model, load_model
 from pipeline.nifti import write_atomically
+from pipeline.normative import INTENSITY
 from pipeline.provenance import COMMIT, software
+from pipeline.transforms import Prepared
 
 MODELS, METADATA, CARD, TERMS = (
     *("models", "configs/metadata.json"),
@@ -80,6 +83,20 @@ def shipped_run(modalities: Iterable[str]) -> Path:
         f"{', '.join(at_hand) or 'of unknown modality: say --modality'}. Give --model RUN, a "
         "training of your own"
     )
+
+
+def check_for_shipped(model: Model) -> Callable[[Prepared], None]:
+    """What refuses a case that shipped weights were not made for; see `pipeline.fitness`."""
+    t1_atlas = load_model(bundle_dir(SHIPPED["t1"]) / MODELS, torch.device("cpu")).atlases[
+        INTENSITY
+    ]
+    modality = model.config.modalities[0]
+
+    def check(prepared: Prepared) -> None:
+        check_brain(prepared)
+        check_contrast(prepared, modality, t1_atlas)
+
+    return check
 
 
 # --- bundle -> run --------------------------------------------------------------------------------

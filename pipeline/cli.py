@@ -475,15 +475,25 @@ def _add_detect(commands: Any, common: argparse.ArgumentParser) -> None:
         common,
         "detect",
         "anomaly map, mask and pseudo-healthy image of each case, on its own grid",
-        "anomap detect patient_flair.nii.gz --model runs/flair -o out/",
+        "anomap detect patient_flair.nii.gz -o out/\n"
+        "  anomap detect patient_flair.nii.gz --model runs/flair -o out/",
     )
     parser.add_argument("data", type=Path, nargs="+", metavar="IN")
     parser.add_argument(
         "--model",
         type=Path,
-        required=True,
         metavar="RUN_OR_BUNDLE",
-        help="a zipped bundle fits too",
+        help="a zipped bundle fits too (default: weights that come with anomap, for FLAIR and T1)",
+    )
+    parser.add_argument(
+        "--modality",
+        type=_modalities,
+        help="where no name of a file says it, and no --model is given: flair or t1",
+    )
+    parser.add_argument(
+        "--any-scan",
+        action="store_true",
+        help="do not refuse scans that look unlike what the shipped weights were made for",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
     parser.add_argument("--false-positive-rate", type=float, help="of the threshold (default 0.01)")
@@ -493,14 +503,16 @@ def _add_detect(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run_detect(arguments: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from pipeline.brain_extraction import make_extractor
-    from pipeline.bundle import run_folder
+    from pipeline.bundle import check_for_shipped, run_folder
     from pipeline.calibration import load_calibration
     from pipeline.detection import detect_cases, make_detector
     from pipeline.model import load_model
     from pipeline.transforms import CaseTransforms
 
-    run_dir = run_folder(arguments.model)
+    run_dir = run_folder(arguments.model) if arguments.model else _shipped(arguments)
     model = load_model(run_dir, _device(arguments))
     failed: dict[str, str] = {}
     cases = _find(arguments, arguments.data, model.config.modalities, failed)
@@ -511,6 +523,8 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         false_positive_rate=arguments.false_positive_rate,
         seed=arguments.seed,
     )
+    if arguments.model is None and not arguments.any_scan:
+        detector = replace(detector, check=check_for_shipped(model))
     extractor = make_extractor(arguments.brain_extraction)
     failed |= detect_cases(
         cases,
@@ -522,6 +536,24 @@ def _run_detect(arguments: argparse.Namespace) -> int:
     )
     n_done = sum(case.name not in failed for case in cases)
     return _finish(failed, f"{n_done} cases in {arguments.out}; {_next(arguments.out)}")
+
+
+def _shipped(arguments: argparse.Namespace) -> Path:
+    """The weights that come with anomap for a modality that all cases of IN have.
+
+    Raises:
+        InputError: there are none, or the cases have no modality in common.
+    """
+    from pipeline.bundle import shipped_run
+    from pipeline.cases import find_cases
+
+    if arguments.modality:
+        return shipped_run(arguments.modality)
+    common: set[str] | None = None
+    for path in arguments.data:
+        for case in find_cases(path, section=arguments.section).cases:
+            common = set(case.images) if common is None else common & set(case.images)
+    return shipped_run(sorted(common or ()))
 
 
 # --- evaluate and benchmark --------------------------------------------------------------------
@@ -601,9 +633,9 @@ def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         action="append",
-        required=True,
         metavar="RUN_OR_BUNDLE",
-        help="repeat it for runs with other noises, as gaussian_one_shot needs",
+        help="repeat it for runs with other noises, as gaussian_one_shot needs (default: weights "
+        "that come with anomap)",
     )
     parser.add_argument(
         "--methods",
@@ -632,7 +664,7 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
         seen_before,
     )
     from pipeline.brain_extraction import make_extractor
-    from pipeline.bundle import run_folder
+    from pipeline.bundle import run_folder, shipped_run
     from pipeline.cases import find_cases, healthy_for_training
     from pipeline.evaluation import format_table
     from pipeline.figures import benchmark_figures
@@ -641,16 +673,16 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
     from pipeline.transforms import CaseTransforms
 
     names = select_methods(arguments.methods)
-    models = models_by_noise(
-        [load_model(run_folder(path), _device(arguments)) for path in arguments.model]
-    )
+    runs = arguments.model or []
+    folders = [run_folder(path) for path in runs] or [shipped_run(arguments.modality)]
+    models = models_by_noise([load_model(folder, _device(arguments)) for folder in folders])
     names, left_out = runnable(names, models)
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}", file=sys.stderr)
     if not names:
         raise InputError("no method is left to run")
     config = next(iter(models.values())).config
-    _check_modality(config, arguments.modality, arguments.model[0])
+    _check_modality(config, arguments.modality, folders[0])
     incomplete: dict[str, str] = {}
     cases = _find(arguments, arguments.data, arguments.modality, incomplete)
     if seen := seen_before(cases, models):

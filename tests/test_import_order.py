@@ -15,7 +15,7 @@ ORDER = (
     *("layouts", "cases"),
     *("fields", "tissue", "brain", "tumour", "phantom"),
     *("loading", "brain_extraction", "transforms"),
-    *("scoring", "symmetry", "config", "atlas", "model"),
+    *("scoring", "symmetry", "config", "atlas", "fitness", "model"),
     *("dataset", "distributed", "training"),
     *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
     *("evaluation", "benchmark", "figures"),
