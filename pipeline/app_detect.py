@@ -16,6 +16,7 @@ import numpy as np
 import streamlit as st
 
 from pipeline.brain_extraction import make_extractor
+from pipeline.bundle import SHIPPED, run_folder, shipped_run
 from pipeline.calibration import load_calibration
 from pipeline.cases import find_cases
 from pipeline.detection import RESULT, detect_cases, make_detector
@@ -47,14 +48,20 @@ class Detected:
 
 
 def choose_model(asked: str) -> Path:
-    """The run folder to detect with.
+    """The run folder to detect with: of a run, a bundle, or a modality that weights come for.
 
     Raises:
         InputError: none is named.
     """
-    if not asked.strip():
-        raise InputError("name the folder of a run: what `anomap train ... -o RUN` left")
-    return Path(asked.strip()).expanduser()
+    name = asked.strip()
+    if not name:
+        raise InputError(
+            f"name a modality that weights come with anomap for ({' or '.join(SHIPPED)}), or the "
+            "folder of a run: what `anomap train ... -o RUN` left"
+        )
+    if name.lower() in SHIPPED:
+        return shipped_run([name.lower()])
+    return run_folder(Path(name).expanduser())
 
 
 def detect_upload(
@@ -155,7 +162,9 @@ def _load(path: Path, modified_ns: int) -> Model:
 
 def _model(default: Path | None) -> Model | None:
     asked = st.sidebar.text_input(
-        "Run folder", str(default or ""), help="what `anomap train ... -o RUN` left"
+        "Weights",
+        str(default or next(iter(SHIPPED))),
+        help="flair or t1 (weights that come with anomap), or what `anomap train ... -o RUN` left",
     )
     try:
         path = choose_model(asked)
