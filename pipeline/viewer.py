@@ -123,7 +123,7 @@ def view_case(
             layers.append(_outlined("label", "Label", label, fine))
             lesion_mm = _middle_mm(label > 0, anomaly.affine)
     peak_mm = _peak_mm(small_map, coarse)
-    value = (result.get("threshold") or {}).get("value")
+    value = result.get("cut", (result.get("threshold") or {}).get("value"))
     return View(folder.name, tuple(layers), peak_mm, lesion_mm, value, tuple(notes))
 
 
