@@ -553,6 +553,11 @@ def _shipped(arguments: argparse.Namespace) -> Path:
     for path in arguments.data:
         for case in find_cases(path, section=arguments.section).cases:
             common = set(case.images) if common is None else common & set(case.images)
+    if common == set():
+        raise InputError(
+            "the cases have no modality in common: say which with --modality, or give them in "
+            "separate commands"
+        )
     return shipped_run(sorted(common or ()))
 
 

@@ -127,3 +127,13 @@ def test_detect_needs_no_model_and_refuses_what_does_not_fit(
     assert 2 * (mask & lesion).sum() / (mask.sum() + lesion.sum()) > 0.3
     forced = ["detect", str(tmp_path / "in" / "turned_flair.nii.gz"), "--any-scan", "--quiet"]
     assert main([*forced, "-o", str(tmp_path / "forced")]) == 0
+
+
+def test_cases_without_a_common_modality_are_not_guessed_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a_flair", "b_t1"):
+        write_volume(tmp_path / f"{name}.nii.gz", np.ones((8, 8, 8), np.float32), np.eye(4))
+    assert main(["detect", str(tmp_path), "-o", str(tmp_path / "out"), "--quiet"]) == 2
+    assert "no modality in common" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
