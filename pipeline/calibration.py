@@ -15,6 +15,7 @@ from pipeline.cases import Case
 from pipeline.config import FALSE_POSITIVE_RATES
 from pipeline.errors import InputError
 from pipeline.methods import METHODS, model_for
+from pipeline.metrics import bootstrap_ci
 from pipeline.model import Model
 from pipeline.nifti import write_text
 from pipeline.noise import derive_seed
@@ -74,7 +75,11 @@ class Calibration:
         left_out = self.methods[method].left_out_rates.get(f"{rate:g}")
         if left_out:
             low, high = 100 * min(left_out), 100 * max(left_out)
-            text += f" ({low:.2g} % to {high:.2g} % of a case that is left out)"
+            text += f" ({low:.2g} % to {high:.2g} % of a case that is left out"
+            if len(left_out) > 2:
+                mean, *ends = (100 * value for value in bootstrap_ci(np.array(left_out)))
+                text += f"; mean {mean:.2g} %, 95 % interval {ends[0]:.2g} to {ends[1]:.2g} %"
+            text += ")"
         return text
 
 

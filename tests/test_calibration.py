@@ -219,3 +219,11 @@ def test_the_rule_says_rate_and_number_of_subjects(rate: float, said: str) -> No
     share = rule.split("%")[0]
     assert float(share) == pytest.approx(float(said))
     assert "2 held-out cases" in rule
+
+
+def test_the_rule_says_what_the_rate_was_on_cases_left_out() -> None:
+    table = MethodCalibration({"0.01": 1.0}, {"0.01": [0.0, 0.01, 0.01, 0.02]})
+    rule = Calibration({"x": table}, ("a", "b", "c", "d")).rule("x", 0.01)
+    assert "0 % to 2 % of a case that is left out; mean 1 %, 95 % interval 0.25 to 1.8 %" in rule
+    few = MethodCalibration({"0.01": 1.0}, {"0.01": [0.0, 0.02]})
+    assert "interval" not in Calibration({"x": few}, ("a", "b")).rule("x", 0.01)

@@ -17,7 +17,7 @@ ORDER = (
     *("loading", "brain_extraction", "transforms"),
     *("scoring", "symmetry", "config", "atlas", "fitness", "model"),
     *("dataset", "distributed", "training"),
-    *("reconstruction", "normative", "methods", "calibration", "metrics", "detection"),
+    *("reconstruction", "normative", "methods", "metrics", "calibration", "detection"),
     *("evaluation", "benchmark", "figures"),
     *("miniature", "viewer", "charts", "results", "tables", "report"),
     *("startup", "inferer", "workflow", "bundle"),
