@@ -87,10 +87,11 @@ def shipped_run(modalities: Iterable[str]) -> Path:
 
 def check_for_shipped(model: Model) -> Callable[[Prepared], None]:
     """What refuses a case that shipped weights were not made for; see `pipeline.fitness`."""
-    t1_atlas = load_model(bundle_dir(SHIPPED["t1"]) / MODELS, torch.device("cpu")).atlases[
-        INTENSITY
-    ]
     modality = model.config.modalities[0]
+    t1_model = model
+    if modality != "t1":
+        t1_model = load_model(bundle_dir(SHIPPED["t1"]) / MODELS, torch.device("cpu"))
+    t1_atlas = t1_model.atlases[INTENSITY]
 
     def check(prepared: Prepared) -> None:
         check_brain(prepared)

@@ -265,22 +265,26 @@ def _check_grid(anomaly_map: Volume, other: Volume) -> None:
     )
 
 
-def read_result(folder: Path) -> Mapping[str, Any]:
-    """The content of a case's ``result.json``, empty where there is none.
+def read_result(folder: Path) -> dict[str, Any]:
+    """The content of a case's ``result.json``; see `read_json`."""
+    return read_json(folder / "result.json")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object of a file, empty where there is no file.
 
     Raises:
         InputError: it is no JSON object.
     """
-    path = folder / "result.json"
     if not path.is_file():
         return {}
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); delete or redo it") from error
-    if not isinstance(result, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(result).__name__}")
-    return result
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
 
 
 def _number(record: Mapping[str, Any], key: str) -> float:

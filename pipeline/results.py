@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 from pipeline.cases import Case, find_cases
 from pipeline.errors import InputError
-from pipeline.evaluation import DATALIST, method_of, read_result
+from pipeline.evaluation import DATALIST, method_of, read_json, read_result
 from pipeline.methods import OURS
 
 Row = Mapping[str, Any]
@@ -61,7 +60,7 @@ def read_results(folder: Path, *, labels: Path | None = None, method: str | None
     if main not in maps:
         raise InputError(f"{folder}: no maps of {main!r}; there are {', '.join(maps)}")
     records = {path.name: read_result(path) for path in case_folders(maps[main])}
-    summary = _read_json(folder / "summary.json")
+    summary = read_json(folder / "summary.json")
     if summary and main not in summary.get("methods", {}):
         summary = {}
     return Results(
@@ -70,7 +69,7 @@ def read_results(folder: Path, *, labels: Path | None = None, method: str | None
         main,
         records,
         summary,
-        _read_json(folder / "curves.json").get("methods", {}),
+        read_json(folder / "curves.json").get("methods", {}),
         _read_rows(folder / "cases.csv") if summary else {},
         {case.name: case for case in _find_cases(folder, labels, records)},
     )
@@ -97,7 +96,7 @@ def _method_folders(folder: Path) -> dict[str, Path]:
     if (folder / "maps").is_dir():
         found = {path.name: path for path in sorted((folder / "maps").iterdir())}
         found = {name: path for name, path in found.items() if case_folders(path)}
-        order = list(_read_json(folder / "summary.json").get("methods", {}))
+        order = list(read_json(folder / "summary.json").get("methods", {}))
         if found:
             return {name: found[name] for name in sorted(found, key=lambda n: _place(n, order))}
     if case_folders(folder):
@@ -112,18 +111,6 @@ def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
 def case_folders(folder: Path) -> list[Path]:
     """Those of its folders that hold a map."""
     return sorted(path.parent for path in folder.glob("*/anomaly.nii.gz"))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error}); delete or redo it") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
 
 
 def _read_rows(path: Path) -> dict[str, dict[str, Row]]:
