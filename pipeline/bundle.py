@@ -162,7 +162,9 @@ def export(
         InputError: ``run`` cannot detect, ``out`` holds something else, or a benchmark is not one.
     """
     if run.is_file():
-        raise InputError(f"{run}: a zipped bundle is exported already; give a run, or unzip it")
+        raise InputError(
+            f"{run}: a file; give the folder of a run (a zipped bundle is exported already: unzip it)"
+        )
     as_zip = out.suffix == ".zip"
     if not as_zip and out.exists() and not is_bundle(out) and (out.is_file() or any(out.iterdir())):
         raise InputError(f"{out}: holds something else than a bundle; give another -o")
