@@ -163,7 +163,7 @@ def export(
     """
     if run.is_file():
         raise InputError(
-            f"{run}: a file; give the folder of a run (a zipped bundle is exported already: unzip it)"
+            f"{run}: a file; give a run's folder (a zipped bundle is exported already: unzip it)"
         )
     as_zip = out.suffix == ".zip"
     if not as_zip and out.exists() and not is_bundle(out) and (out.is_file() or any(out.iterdir())):
