@@ -173,9 +173,8 @@ def _model(default: Path | None) -> Model | None:
     except InputError as error:
         st.info(str(error))
         return None
-    noise = model.config.diffusion.noise
-    if noise != METHODS[OURS].noise:
-        st.error(f"{path}: trained with {noise} noise; detection needs a simplex run.")
+    if model.noise != METHODS[OURS].noise:
+        st.error(f"{path}: trained with {model.noise} noise; detection needs a simplex run.")
         return None
     return model
 
@@ -183,10 +182,16 @@ def _model(default: Path | None) -> Model | None:
 def _show(detected: Detected) -> None:
     result = detected.result
     called = result["anomalous_ml"]
-    columns = st.columns(3)
+    columns = st.columns(4)
     columns[0].metric("Score", f"{result['score']:.3g}", help="mean of the highest 1 % of the map")
     columns[1].metric("Called anomalous", "-" if called is None else f"{called:.1f} mL")
     columns[2].metric("Brain", f"{result['brain_ml']:.0f} mL")
+    p_value, n_healthy = result["p_value"], result["healthy_cases"]
+    columns[3].metric(
+        "p, if healthy",
+        "-" if p_value is None else f"{p_value:.2g}",
+        help=f"share of {n_healthy} healthy cases, and this one, that score as high",
+    )
     for note in result["notes"]:
         st.warning(note)
     st.iframe(detected.viewer, height="content", alt="Viewer of the scan and its anomaly map")

@@ -31,18 +31,18 @@ from pipeline.transforms import CaseTransforms
 
 
 def models_by_noise(models: Sequence[Model]) -> dict[str, Model]:
-    """Runs by the noise they were trained with.
+    """Runs by the noise that they restore from.
 
     Raises:
         InputError: two runs have the same noise, or their modalities or grids differ.
     """
     result: dict[str, Model] = {}
     for model in models:
-        noise = model.config.diffusion.noise
+        noise = model.noise
         first = next(iter(result.values()), model)
         if noise in result:
             raise InputError(
-                f"{model.path}: {result[noise].path} is trained with {noise} noise too; give one"
+                f"{model.path}: {result[noise].path} restores from {noise} noise too; give one"
             )
         if (model.config.modalities, model.config.grid) != (
             first.config.modalities,
@@ -166,13 +166,13 @@ def complete_run(
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
     if not model.atlases:
         cases = _cases_of_run(model, "training")
-        residual = needs_residual_atlas(config) and config.diffusion.noise == METHODS[OURS].noise
+        residual = needs_residual_atlas(config.detection) and model.noise == METHODS[OURS].noise
         atlases, _ = make_atlases(cases, model, transforms, residual=residual, progress=progress)
         made_for = atlases_made_for(config, str(model.weights_sha256))
         save_atlases(run_dir / ATLASES, atlases, made_for)
         model = load_model(run_dir, device)
     cases = _cases_of_run(model, "validation")
-    models = {config.diffusion.noise: model}
+    models = {model.noise: model}
     wanted = [name for name, method in METHODS.items() if method.by_default]
     names, _ = runnable(wanted, models)
     calibration, _ = calibrate(

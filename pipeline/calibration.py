@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.cases import Case
 from pipeline.config import FALSE_POSITIVE_RATES
 from pipeline.errors import InputError
 from pipeline.methods import METHODS, model_for
-from pipeline.metrics import bootstrap_ci
+from pipeline.metrics import bootstrap_ci, top_mean
 from pipeline.model import Model
 from pipeline.nifti import write_text
 from pipeline.noise import derive_seed
@@ -33,10 +33,13 @@ class MethodCalibration:
             healthy brain voxels exceeds, each case with equal weight.
         left_out_rates: the same rates as measured on each case with the threshold of the others:
             what the stated rate means on a new subject.
+        scores: of each case, `pipeline.metrics.top_mean` of its healthy voxels; none in a
+            calibration that was made before they were kept.
     """
 
     thresholds: dict[str, float]
     left_out_rates: dict[str, list[float]]
+    scores: list[float] = field(default_factory=list)
 
     def threshold(self, rate: float) -> float:
         """The threshold at a false-positive rate, log-linear between the tabulated ones.
@@ -52,6 +55,17 @@ class MethodCalibration:
             )
         values = [self.thresholds[f"{r:g}"] for r in rates]
         return float(np.interp(np.log(rate), np.log(rates), values))
+
+    def p_value(self, score: float) -> float | None:
+        """How often a healthy case scores as high as this one, by those that calibrate.
+
+        (1 + number of them that do) / (1 + number of them): uniform or larger for a new healthy
+        case, and never below 1 / (1 + number), whatever the score (Vovk et al., "Algorithmic
+        Learning in a Random World", 2005: conformal p-value). None where no scores are known.
+        """
+        if not self.scores or not np.isfinite(score):
+            return None
+        return (1 + sum(healthy >= score for healthy in self.scores)) / (1 + len(self.scores))
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,7 @@ def calibrate(
         InputError: no case could be read.
     """
     values: dict[str, list[np.ndarray]] = {name: [] for name in method_names}
+    scores: dict[str, list[float]] = {name: [] for name in method_names}
     used: list[str] = []
     failed: dict[str, str] = {}
     total = len(cases) * len(method_names)
@@ -123,11 +138,12 @@ def calibrate(
                 result = METHODS[name].compute(prepared, model_for(name, models), seed)
                 anomaly_map = prepared.to_source(result.anomaly_map)
                 values[name].append(np.sort(anomaly_map.reshape(-1)[voxels]))
+                scores[name].append(top_mean(anomaly_map[prepared.source_healthy]))
                 bar.update()
             used.append(case.name)
     if not used:
         raise InputError(f"no healthy case to calibrate on: {next(iter(failed.values()), 'none')}")
-    tables = {name: _tabulate(samples) for name, samples in values.items()}
+    tables = {name: _tabulate(samples, scores[name]) for name, samples in values.items()}
     return Calibration(tables, tuple(used)), failed
 
 
@@ -139,7 +155,7 @@ def _sample(healthy: np.ndarray, seed: int) -> np.ndarray:
     return indices
 
 
-def _tabulate(samples: Sequence[np.ndarray]) -> MethodCalibration:
+def _tabulate(samples: Sequence[np.ndarray], scores: list[float]) -> MethodCalibration:
     thresholds = {f"{r:g}": _pooled_quantile(samples, 1 - r) for r in FALSE_POSITIVE_RATES}
     left_out: dict[str, list[float]] = {}
     for rate in FALSE_POSITIVE_RATES if len(samples) > 1 else ():
@@ -148,7 +164,7 @@ def _tabulate(samples: Sequence[np.ndarray]) -> MethodCalibration:
             others = [*samples[:i], *samples[i + 1 :]]
             rates.append(float((sample > _pooled_quantile(others, 1 - rate)).mean()))
         left_out[f"{rate:g}"] = rates
-    return MethodCalibration(thresholds, left_out)
+    return MethodCalibration(thresholds, left_out, scores)
 
 
 def _pooled_quantile(samples: Sequence[np.ndarray], q: float) -> float:

@@ -644,7 +644,8 @@ def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--methods",
-        help="names separated by commas, or all (default: all but the chain): anomap, intensity, "
+        help="names separated by commas, all (default: all but the chain), or ladder (an ablation: "
+        "from brain_damage to the recipe of the run, one lever at a time): anomap, intensity, "
         "intensity_dark, intensity_median, normative, blur_residual, brain_damage, "
         "gaussian_one_shot, dae, anoddpm_chain",
     )

@@ -21,7 +21,7 @@ from pipeline.scoring import RESIDUALS
 from pipeline.transforms import Grid
 
 LOSSES = ("l2", "l1")
-RECONSTRUCTIONS = ("one_shot", "chain", "clean")
+RECONSTRUCTIONS = ("one_shot", "chain", "ddim", "clean")
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,12 @@ class DetectionConfig:
 
     Attributes:
         reconstruction: ``one_shot`` (one evaluation), ``chain`` (walk back step by step) or
-            ``clean`` (one evaluation without noise, as of a denoising autoencoder).
+            ``ddim`` (the same without drawing noise on the way) or ``clean`` (one evaluation
+            without any noise, as of a denoising autoencoder).
         timesteps: each t gives a reconstruction; their residuals are averaged.
         draws: noise fields for each t; their reconstructions are averaged.
         coherent_noise: the fields of a case's slices are slices of one 3-D noise.
-        chain_stride: timesteps between two evaluations of the chain.
+        chain_stride: timesteps between two evaluations of chain and ddim.
         residual: ``absolute``, ``squared``, ``positive`` (brighter than healthy) or ``negative``.
         standardise: the residual of each timestep is taken in standard deviations from what
             healthy brains show at that place.
@@ -101,8 +102,11 @@ class DetectionConfig:
             of the normalised intensity (``negative``: of darkness), of how unusual it is at its
             place (by the sign of ``residual``), of how much more so than on the other side of the
             brain, and of the residual, each to its power; 0 leaves one out.
+        ssim_power, spread_power: further factors: how much image and pseudo-healthy image differ
+            in structure (multi-scale SSIM), and how much the draws of one timestep differ.
         median_mm: edge of the 3-D median filter on each factor of the map; 0 is none.
         smoothing_mm: standard deviation of a 3-D Gaussian on the map; 0 is none.
+        case_quantile: the map is divided by this quantile of its values in the brain; 0 is off.
         edge_mm: within this distance of the brain's border the map is scaled down linearly.
         min_component_ml: smaller connected parts of the mask are dropped.
         false_positive_rate: share of healthy brain voxels above the threshold.
@@ -121,8 +125,11 @@ class DetectionConfig:
     normative_power: float = 0.0
     asymmetry_power: float = 0.0
     residual_power: float = 1.0
+    ssim_power: float = 0.0
+    spread_power: float = 0.0
     median_mm: float = 10.0
     smoothing_mm: float = 0.0
+    case_quantile: float = 0.0
     edge_mm: float = 4.0
     min_component_ml: float = 0.5
     false_positive_rate: float = 0.01
@@ -157,6 +164,9 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "detection.normative_power": (0, 10),
     "detection.asymmetry_power": (0, 10),
     "detection.residual_power": (0, 10),
+    "detection.ssim_power": (0, 10),
+    "detection.spread_power": (0, 10),
+    "detection.case_quantile": (0, 0.99),
     "detection.median_mm": (0, 1000),
     "detection.smoothing_mm": (0, 1000),
     "detection.edge_mm": (0, 1000),
@@ -208,9 +218,11 @@ class RunConfig:
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
             raise InputError(f"modalities are one or more, each once; got {self.modalities}")
         recipe = self.detection
-        powers = ("intensity_power", "normative_power", "asymmetry_power", "residual_power")
+        powers = [f.name for f in dataclasses.fields(recipe) if f.name.endswith("_power")]
         if not any(getattr(recipe, power) for power in powers):
             raise InputError(f"one of detection.{', '.join(powers)} is above 0")
+        if recipe.spread_power and (recipe.draws < 2 or recipe.reconstruction == "clean"):
+            raise InputError("detection.spread_power needs noise, and detection.draws of 2 or more")
         steps = self.diffusion.num_train_timesteps
         timesteps = self.detection.timesteps
         if not timesteps or any(not 0 <= t < steps for t in timesteps):
@@ -334,7 +346,7 @@ def _recipe(bright: bool) -> dict[str, Any]:
             "residual_power": 1.0,
             "smoothing_mm": 5.0,
         }
-    settings |= {"standardise": True, "edge_mm": 0.0, "half_height": 0.5}
+    settings |= {"standardise": True, "edge_mm": 0.0, "case_quantile": 0.75, "half_height": 0.5}
     return {f"detection.{key}": value for key, value in settings.items()}
 
 

@@ -73,7 +73,7 @@ def demo(
     train(healthy, config, run_dir, resume=True, device=device, progress=progress)
     training_figure(run_dir)
     model = complete_run(run_dir, device=device, progress=progress)
-    models = {model.config.diffusion.noise: model}
+    models = {model.noise: model}
     names, _ = runnable([name for name, m in METHODS.items() if m.by_default], models)
     cases = find_cases(test_dir, modalities=[MODALITY]).cases
     calibration = complete_calibration(

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline import __version__
-from pipeline.calibration import Calibration
+from pipeline.calibration import Calibration, MethodCalibration
 from pipeline.cases import Case, ImageFile
 from pipeline.errors import InputError
 from pipeline.methods import METHODS, MapResult, Method, missing_atlases
@@ -47,6 +47,7 @@ class Detector:
         min_component_ml: smaller parts of the mask are dropped.
         half_height: see `pipeline.scoring.half_height`; 0 is off.
         check: raises InputError for a case that the weights were not made for.
+        calibrated: what healthy cases gave; None where the method is not calibrated.
         seed: of the noise.
     """
 
@@ -57,6 +58,7 @@ class Detector:
     seed: int
     half_height: float = 0.0
     check: Callable[[Prepared], None] | None = None
+    calibrated: MethodCalibration | None = None
 
     @property
     def method(self) -> Method:
@@ -66,8 +68,8 @@ class Detector:
     def provenance(self, case: Case, transforms: CaseTransforms) -> dict[str, Any]:
         """All that a case's result depends on; see `is_done`."""
         settings = self.method.settings
-        if settings is None and self.model is not None:
-            settings = asdict(self.model.config.detection)
+        if self.method.recipe is not None and self.model is not None:
+            settings = asdict(self.method.recipe(self.model.config.detection))
         record: dict[str, Any] = {
             "anomap": __version__,
             "method": self.name,
@@ -116,10 +118,9 @@ def make_detector(
             was trained with another noise.
     """
     wanted = METHODS[name].noise
-    if model is not None and wanted not in (None, model.config.diffusion.noise):
+    if model is not None and wanted not in (None, model.noise):
         raise InputError(
-            f"{model.path}: trained with {model.config.diffusion.noise} noise; {name} needs a "
-            f"{wanted} run"
+            f"{model.path}: trained with {model.noise} noise; {name} needs a {wanted} run"
         )
     if reason := missing_atlases(name, model):
         raise InputError(reason)
@@ -131,11 +132,12 @@ def make_detector(
         value = calibration.methods[name].threshold(rate)
         threshold = Threshold(value, calibration.rule(name, rate))
     min_ml = share = 0.0
-    if METHODS[name].settings is None:
+    if (recipe := METHODS[name].recipe) is not None:
         assert model is not None
-        min_ml = model.config.detection.min_component_ml
-        share = model.config.detection.half_height
-    return Detector(name, model, threshold, min_ml, seed, share)
+        min_ml = recipe(model.config.detection).min_component_ml
+        share = recipe(model.config.detection).half_height
+    calibrated = calibration.methods.get(name)
+    return Detector(name, model, threshold, min_ml, seed, share, calibrated=calibrated)
 
 
 def detect_cases(
@@ -269,11 +271,14 @@ def case_record(
 ) -> dict[str, Any]:
     """The content of ``result.json``."""
     voxel_ml = voxel_volume_ml(prepared.source_affine)
-    in_brain = maps.anomaly_map[prepared.source_brain]
+    score = float(top_mean(maps.anomaly_map[prepared.source_brain]))
+    healthy = detector.calibrated
     return {
         "case": prepared.case.name,
         "method": detector.name,
-        "score": float(top_mean(in_brain)),
+        "score": score,
+        "p_value": None if healthy is None else healthy.p_value(score),
+        "healthy_cases": 0 if healthy is None else len(healthy.scores),
         "brain_ml": round(float(prepared.source_brain.sum() * voxel_ml), 3),
         "anomalous_ml": None if maps.mask is None else round(float(maps.mask.sum() * voxel_ml), 3),
         "threshold": asdict(detector.threshold),

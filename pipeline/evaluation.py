@@ -38,6 +38,10 @@ SIZES_ML = {"<10 mL": (0.0, 10.0), "10-50 mL": (10.0, 50.0), ">50 mL": (50.0, ma
 """Strata of whole-tumour volume, the lower end included."""
 
 
+TOLD = ("p_value", "evaluations_per_slice", "seconds")
+"""Numbers of a case that its ``result.json`` holds."""
+
+
 class Threshold(TypedDict):
     """What the mask is cut at (``map > value``), and how the value was found."""
 
@@ -58,7 +62,8 @@ class CaseScores:
         brain_ml: volume of the brain mask.
         values: every entry of `METRICS`, NaN where undefined.
         slice_scores, slice_lesion: of `metrics.slice_scores`.
-        evaluations_per_slice, seconds: what the method spent, NaN where it does not say.
+        p_value: of the case against healthy ones, NaN where the method does not say.
+        evaluations_per_slice, seconds: what the method spent, NaN likewise.
     """
 
     name: str
@@ -71,6 +76,7 @@ class CaseScores:
     values: Mapping[str, float]
     slice_scores: np.ndarray
     slice_lesion: np.ndarray
+    p_value: float = math.nan
     evaluations_per_slice: float = math.nan
     seconds: float = math.nan
 
@@ -103,10 +109,13 @@ def score_case(
     *,
     name: str,
     subject: str = "",
-    evaluations_per_slice: float = math.nan,
-    seconds: float = math.nan,
+    **told: float,
 ) -> CaseScores:
-    """Apply every entry of `METRICS` to a case."""
+    """Apply every entry of `METRICS` to a case.
+
+    Args:
+        told: what the method says of itself, see `TOLD`.
+    """
     lesion = scored.regions["whole_tumour"]
     outside = np.count_nonzero(lesion & ~scored.brain_mask)
     of_slices = slice_scores(scored.anomaly_map, lesion, scored.brain_mask, scored.affine)
@@ -121,8 +130,7 @@ def score_case(
         values={key: float(metric(scored)) for key, metric in METRICS.items()},
         slice_scores=of_slices[0],
         slice_lesion=of_slices[1],
-        evaluations_per_slice=evaluations_per_slice,
-        seconds=seconds,
+        **told,
     )
 
 
@@ -163,8 +171,8 @@ def evaluate_folder(
         except InputError as error:
             failures[case.name] = str(error)
             continue
-        spent = {key: _number(result, key) for key in ("evaluations_per_slice", "seconds")}
-        scores.append(score_case(scored, name=case.name, subject=case.subject, **spent))
+        told = {key: _number(result, key) for key in TOLD}
+        scores.append(score_case(scored, name=case.name, subject=case.subject, **told))
         pooled += ScoreHistogram.of(scored.scores, scored.lesion)
         thresholds.append(used)
     return MethodScores(
@@ -498,14 +506,13 @@ def curves(methods: Mapping[str, MethodScores]) -> dict[str, dict[str, list[floa
 
 
 _FACTS = ("subject", "healthy", "score", "lesion_ml", "lesion_outside_ml", "brain_ml")
-_COSTS = ("evaluations_per_slice", "seconds")
-_CASE_COLUMNS = ("method", "case", *_FACTS, *METRICS, *_COSTS, "error")
+_CASE_COLUMNS = ("method", "case", *_FACTS, *METRICS, *TOLD, "error")
 
 
 def _case_rows(name: str, method: MethodScores) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {"method": name, "case": case.name, **case.values}
-        | {key: getattr(case, key) for key in (*_FACTS, *_COSTS)}
+        | {key: getattr(case, key) for key in (*_FACTS, *TOLD)}
         for case in method.cases
     ]
     failed = method.failures.items()

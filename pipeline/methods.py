@@ -22,6 +22,8 @@ from pipeline.scoring import (
     RESIDUALS,
     Factor,
     blur,
+    case_level,
+    dissimilarity_map,
     edge_weight,
     median_filter,
     product_map,
@@ -83,12 +85,14 @@ class Method:
         atlas: whether it needs the run's atlas of the intensity.
         by_default: whether a benchmark runs it unasked.
         summary: one line for tables.
-        settings: all that it does, for the record; None where that is the model's own recipe.
+        settings: all that it does, for the record, where that does not depend on the run.
+        recipe: what it makes of the run's own recipe; None where it has its own settings.
     """
 
     compute: MapFunction
     summary: str
-    settings: Mapping[str, Any] | None = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Callable[[DetectionConfig], DetectionConfig] | None = None
     noise: str | None = None
     atlas: bool = False
     by_default: bool = True
@@ -102,7 +106,9 @@ def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: 
     Raises:
         InputError: the recipe needs an atlas that the run does not have.
     """
-    restored = restored_slices(prepared, model, config, seed)
+    draws = restored_slices(prepared, model, config, seed)
+    restored = draws.mean(1)
+    pseudo_healthy = restored.mean(0)
 
     def filtered(values: Tensor) -> Tensor:
         return _filtered(values, prepared, config.median_mm)
@@ -120,13 +126,20 @@ def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: 
             FLOOR if config.standardise else RAW_FLOOR,
             lambda: filtered(_residual(prepared, restored, model, config)),
         ),
+        (
+            config.ssim_power,
+            RAW_FLOOR,
+            lambda: filtered(dissimilarity_map(prepared.slices, pseudo_healthy, prepared.brain)),
+        ),
+        (config.spread_power, RAW_FLOOR, lambda: filtered(_spread(draws))),
     )
     factors = [Factor(make(), power, floor) for power, floor, make in candidates if power]
     anomaly_map = product_map(factors) * prepared.brain
     if config.smoothing_mm:
         anomaly_map = blur(anomaly_map, prepared.brain, prepared.grid, config.smoothing_mm)
     anomaly_map *= edge_weight(prepared.brain, prepared.grid, config.edge_mm)
-    return MapResult(anomaly_map, restored.mean(0), evaluations_per_slice(config))
+    anomaly_map /= case_level(anomaly_map[prepared.brain].numpy(), config.case_quantile)
+    return MapResult(anomaly_map, pseudo_healthy, evaluations_per_slice(config))
 
 
 def _intensity(prepared: Prepared, residual: str) -> Tensor:
@@ -145,6 +158,11 @@ def _residual(
         differences = z.unflatten(1, (n_timesteps, n_channels)).transpose(0, 1)
     kind = RESIDUALS[config.residual]
     return kind(differences).mean((0, 2))[:, None] * prepared.brain
+
+
+def _spread(draws: Tensor) -> Tensor:
+    """Standard deviation over the draws ``(T, D, N, C, H, W)``, ``(N, 1, H, W)``."""
+    return draws.std(1, correction=0).mean((0, 2))[:, None]
 
 
 def _unusual(prepared: Prepared, model: Model, residual: str) -> Tensor:
@@ -168,19 +186,28 @@ def _filtered(values: Tensor, prepared: Prepared, median_mm: float) -> Tensor:
     return median_filter(values, prepared.grid, median_mm) * prepared.brain
 
 
-def _ours(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
-    assert model is not None
-    return recipe_map(prepared, model, model.config.detection, seed)
+def _of_the_run(recipe: Callable[[DetectionConfig], DetectionConfig], summary: str) -> Method:
+    """A method that starts from the run's own recipe."""
+
+    def compute(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
+        assert model is not None
+        return recipe_map(prepared, model, _within(recipe(model.config.detection), model), seed)
+
+    return Method(compute, summary, noise="simplex", recipe=recipe)
 
 
 def _fixed_recipe(config: DetectionConfig) -> MapFunction:
     def compute(prepared: Prepared, model: Model | None, seed: int) -> MapResult:
         assert model is not None
-        last = model.scheduler.num_train_timesteps - 1
-        steps = tuple(min(t, last) for t in config.timesteps)
-        return recipe_map(prepared, model, replace(config, timesteps=steps), seed)
+        return recipe_map(prepared, model, _within(config, model), seed)
 
     return compute
+
+
+def _within(config: DetectionConfig, model: Model) -> DetectionConfig:
+    """A recipe whose timesteps a short diffusion has too."""
+    last = model.scheduler.num_train_timesteps - 1
+    return replace(config, timesteps=tuple(min(t, last) for t in config.timesteps))
 
 
 def _bright(prepared: Prepared, model: Model | None = None, seed: int = 0) -> MapResult:
@@ -210,14 +237,9 @@ def _blur_residual(prepared: Prepared, model: Model | None, seed: int) -> MapRes
     return MapResult(residual_map(prepared.slices, restored, prepared.brain, "absolute"), restored)
 
 
-OURS = "anomap"
+OURS, FIRST_STEP = "anomap", "brain_damage"
 METHODS: dict[str, Method] = {
-    OURS: Method(
-        _ours,
-        "the full recipe of the run",
-        settings=None,
-        noise="simplex",
-    ),
+    OURS: _of_the_run(lambda recipe: recipe, "the full recipe of the run"),
     "intensity": Method(_bright, "normalised intensity, bright is anomalous"),
     "intensity_dark": Method(_dark, "normalised intensity, dark is anomalous"),
     "intensity_median": Method(
@@ -263,9 +285,44 @@ METHODS: dict[str, Method] = {
     ),
 }
 
+_STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    # From brain_damage's one-shot to the recipe of a run: what is taken over at each step.
+    "with_way_back": (
+        "the way back of the recipe (one-shot, chain, DDIM)",
+        ("reconstruction", "chain_stride", "coherent_noise"),
+    ),
+    "with_residual": ("the sign and norm of the residual", ("residual",)),
+    "with_draws": ("several draws of noise", ("draws",)),
+    "with_timesteps": ("several timesteps", ("timesteps",)),
+    "with_median": ("a 3-D median filter, and the brain's edge", ("median_mm", "edge_mm")),
+    "with_z_scores": ("the residual standardised at its place", ("standardise",)),
+    "with_intensity": ("the intensity as a factor", ("intensity_power", "residual_power")),
+    "with_place": ("how unusual the intensity is at its place", ("normative_power",)),
+    "with_asymmetry": ("left against right", ("asymmetry_power",)),
+    "with_structure": ("SSIM, and the spread over draws", ("ssim_power", "spread_power")),
+    "with_smoothing": ("a Gaussian on the map", ("smoothing_mm",)),
+    "with_level": ("division by the case's own level", ("case_quantile",)),
+}
+
+
+def _step(name: str) -> Method:
+    """One step of the ladder, on top of those before it; the last step is the recipe itself."""
+    names = list(_STEPS)
+    taken = [key for step in names[: names.index(name) + 1] for key in _STEPS[step][1]]
+
+    def recipe(full: DetectionConfig) -> DetectionConfig:
+        return replace(BRAIN_DAMAGE, **{key: getattr(full, key) for key in taken})
+
+    return replace(_of_the_run(recipe, f"the step before, and {_STEPS[name][0]}"), by_default=False)
+
+
+LADDER = (FIRST_STEP, *_STEPS, OURS)
+"""Methods of an ablation: one lever at a time, each on top of those before."""
+METHODS |= {name: _step(name) for name in _STEPS}
+
 
 def select_methods(asked: str | Sequence[str] | None) -> list[str]:
-    """Method names from what a user asks for: None (the default ones), "all", or names.
+    """Method names from what a user asks for: None (the default ones), "all", "ladder", or names.
 
     Raises:
         InputError: an unknown name.
@@ -274,7 +331,9 @@ def select_methods(asked: str | Sequence[str] | None) -> list[str]:
         return [name for name, method in METHODS.items() if method.by_default]
     names = asked.split(",") if isinstance(asked, str) else list(asked)
     if names == ["all"]:
-        return list(METHODS)
+        return [name for name in METHODS if name not in _STEPS]
+    if names == ["ladder"]:
+        return list(LADDER)
     unknown = [name for name in names if name not in METHODS]
     if unknown:
         raise InputError(f"no method is called {unknown[0]!r}; there are {', '.join(METHODS)}")
@@ -296,19 +355,30 @@ def runnable(names: Sequence[str], models: Mapping[str, Model]) -> tuple[list[st
             )
         elif missing := missing_atlases(name, model_for(name, models)):
             left_out[name] = missing
+        elif name in _STEPS and _changes_nothing(name, models[str(noise)]):
+            left_out[name] = "changes nothing in the recipe of this run"
         else:
             ready.append(name)
     return ready, left_out
+
+
+def _changes_nothing(step: str, model: Model) -> bool:
+    """Whether the recipe of a run is the same with a step of the ladder as without."""
+    before = METHODS[LADDER[LADDER.index(step) - 1]].recipe
+    here = METHODS[step].recipe
+    assert here is not None
+    full = model.config.detection
+    return here(full) == (before(full) if before is not None else BRAIN_DAMAGE)
 
 
 def missing_atlases(name: str, model: Model | None) -> str | None:
     """Why a method cannot run for want of an atlas of the run; None if it can."""
     method = METHODS[name]
     needed = {INTENSITY} if method.atlas else set()
-    if method.settings is None and model is not None:
-        recipe = model.config.detection
+    if method.recipe is not None and model is not None:
+        recipe = method.recipe(model.config.detection)
         needed |= {INTENSITY} if recipe.normative_power or recipe.asymmetry_power else set()
-        needed |= {RESIDUAL} if needs_residual_atlas(model.config) else set()
+        needed |= {RESIDUAL} if needs_residual_atlas(recipe) else set()
     lacking = needed - set(model.atlases if model is not None else ())
     if not lacking:
         return None

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pipeline.atlas import Atlas, load_atlases
-from pipeline.config import DiffusionConfig, RunConfig, load_config
+from pipeline.config import DetectionConfig, DiffusionConfig, RunConfig, load_config
 from pipeline.errors import InputError
 from pipeline.network import build_network
 from pipeline.noise import make_noise
@@ -41,6 +41,12 @@ class Model:
     weights_sha256: str | None = None
     atlases: Mapping[str, Atlas] = field(default_factory=dict)
     atlases_sha256: str | None = None
+
+    @property
+    def noise(self) -> str:
+        """Name of the noise that perturbs a scan; a network of mixed noises gets simplex."""
+        name = self.config.diffusion.noise
+        return "simplex" if name == "mixed" else name
 
 
 def make_scheduler(config: DiffusionConfig) -> SimplexDDPMScheduler:
@@ -102,15 +108,15 @@ def atlases_made_for(config: RunConfig, weights_sha256: str) -> str:
             "draws": recipe.draws,
             "coherent_noise": recipe.coherent_noise,
             "chain_stride": recipe.chain_stride,
-            "residual": needs_residual_atlas(config),
+            "residual": needs_residual_atlas(recipe),
         },
         sort_keys=True,
     )
 
 
-def needs_residual_atlas(config: RunConfig) -> bool:
-    """Whether the run's recipe standardises a residual that counts."""
-    return config.detection.standardise and config.detection.residual_power > 0
+def needs_residual_atlas(recipe: DetectionConfig) -> bool:
+    """Whether a recipe standardises a residual that counts."""
+    return recipe.standardise and recipe.residual_power > 0
 
 
 def _sha256(path: Path) -> str:

@@ -220,7 +220,52 @@ def _white(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | No
     return torch.randn(shape, generator=generator, device=source).to(like.device)
 
 
-NOISES: dict[str, type[Noise]] = {"simplex": Simplex, "gaussian": Gaussian, "coarse": Coarse}
+@dataclass(frozen=True)
+class Mixed(Noise):
+    """Each field is simplex, white or coarse noise: for training, so that a network knows all.
+
+    Attributes:
+        simplex, gaussian, coarse: how often each is drawn, relative to the others.
+
+    Raises:
+        ValueError: a share is negative, or all are 0.
+    """
+
+    simplex: float = 1.0
+    gaussian: float = 1.0
+    coarse: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self._shares) < 0 or not 0 < sum(self._shares) < float("inf"):
+            raise ValueError(f"mixed needs shares >= 0, not all 0; got {self}")
+
+    @property
+    def _shares(self) -> tuple[float, float, float]:
+        return self.simplex, self.gaussian, self.coarse
+
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        source = generator.device if generator is not None else torch.device("cpu")
+        shares = torch.tensor(self._shares, dtype=torch.float32, device=source)
+        kinds = torch.multinomial(shares, n_fields, replacement=True, generator=generator)
+        fields = torch.empty(n_fields, *_size(like), device=like.device)
+        for i, noise in enumerate((Simplex(), Gaussian(), Coarse())):
+            chosen = (kinds == i).to(like.device)
+            if n_chosen := int(chosen.sum()):
+                fields[chosen] = noise.draw(n_chosen, like, generator)
+        return fields
+
+
+NOISES: dict[str, type[Noise]] = {
+    "simplex": Simplex,
+    "gaussian": Gaussian,
+    "coarse": Coarse,
+    "mixed": Mixed,
+}
+
+
+def noise_at_test(noise: Noise) -> Noise:
+    """What perturbs a scan: the noise of the training, or simplex of a mixed one."""
+    return Simplex() if isinstance(noise, Mixed) else noise
 
 
 def make_noise(name: str, **parameters: Any) -> Noise:

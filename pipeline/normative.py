@@ -32,13 +32,12 @@ def smoothing_mm(n_cases: int) -> float:
 
 
 def restored_slices(prepared: Prepared, model: Model, config: DetectionConfig, seed: int) -> Tensor:
-    """Every slice restored from every timestep of a recipe, ``(T, N, C, H, W)``.
+    """Every slice restored from every timestep and draw of a recipe, ``(T, D, N, C, H, W)``.
 
     Outside the brain, and in slices without brain, the image itself.
     """
     has_brain = prepared.brain.flatten(1).any(1)
-    restored = prepared.slices.repeat(len(config.timesteps), 1, 1, 1, 1)
-    restored[:, has_brain] = reconstruct(
+    in_brain = reconstruct(
         model,
         prepared.slices[has_brain],
         config,
@@ -46,6 +45,8 @@ def restored_slices(prepared: Prepared, model: Model, config: DetectionConfig, s
         seed=seed,
         positions=has_brain.nonzero().flatten().tolist(),
     )
+    restored = prepared.slices.repeat(*in_brain.shape[:2], 1, 1, 1, 1)
+    restored[:, :, has_brain] = in_brain
     return torch.where(prepared.brain, restored, prepared.slices)
 
 
@@ -89,7 +90,7 @@ def make_atlases(
         intensity.add(prepared.slices.numpy(), brain, healthy)
         if i in chosen:
             config = model.config
-            restored = restored_slices(prepared, model, config.detection, config.seed)
+            restored = restored_slices(prepared, model, config.detection, config.seed).mean(1)
             residuals.add(stacked(prepared.slices - restored).numpy(), brain, healthy)
     if not intensity.n_cases:
         raise InputError(f"no case for an atlas could be read: {next(iter(failed.values()), '')}")

@@ -1,4 +1,4 @@
-"""Slices to their pseudo-healthy versions: one-shot or chain, averaged over noise draws."""
+"""Slices to their pseudo-healthy versions: one-shot, chain or DDIM, from several draws of noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.config import DetectionConfig
 from pipeline.model import Model
-from pipeline.noise import VolumeNoise, derive_seed
+from pipeline.noise import VolumeNoise, derive_seed, noise_at_test
 
 BATCH_SIZE = 32
 
@@ -51,13 +51,13 @@ def reconstruct(
         positions: of the slices in the case's stack; 0, 1, 2 ... where None.
 
     Returns:
-        ``(T, N, C, H, W)`` in [-1, 1] on the CPU: for each timestep the mean over the draws.
+        ``(T, D, N, C, H, W)`` in [-1, 1] on the CPU, for each timestep and draw; D = 1 where all
+        draws are alike because there is no noise (``clean``).
     """
-    results = torch.zeros(len(config.timesteps), *slices.shape)
     places = list(range(len(slices)) if positions is None else positions)
     batch_size = _batch_size(model, config, slices)
-    # Without noise all draws are alike.
     n_draws = 1 if config.reconstruction == "clean" else config.draws
+    results = torch.zeros(len(config.timesteps), n_draws, *slices.shape)
     # Batches outside: coherent noise then finds the operators of its depths in the cache.
     for first in range(0, len(slices), batch_size):
         part = slices[first : first + batch_size].to(model.device)
@@ -72,14 +72,20 @@ def reconstruct(
                     return _noise(model, config, part, indices, (*key, step))
 
                 restored = model.scheduler.reconstruct(
-                    model.network, part, t, noise_at, path=_path(config, t)
+                    model.network,
+                    part,
+                    t,
+                    noise_at,
+                    path=_path(config, t),
+                    eta=0.0 if config.reconstruction == "ddim" else 1.0,
                 )
-                results[i, first : first + len(part)] += restored.cpu() / n_draws
+                results[i, draw, first : first + len(part)] = restored.cpu()
     return results
 
 
 def _path(config: DetectionConfig, t: int) -> list[int] | None:
-    return chain_path(t, config.chain_stride) if config.reconstruction == "chain" else None
+    walks = config.reconstruction in ("chain", "ddim")
+    return chain_path(t, config.chain_stride) if walks else None
 
 
 def _batch_size(model: Model, config: DetectionConfig, slices: Tensor) -> int:
@@ -97,7 +103,7 @@ def _noise(
     """Fields for slices at ``indices`` of a case; ``key`` is (seed, case, t, draw, step)."""
     if config.reconstruction == "clean":
         return torch.zeros_like(slices)
-    noise = model.scheduler.noise
+    noise = noise_at_test(model.scheduler.noise)
     if config.coherent_noise:
         assert isinstance(noise, VolumeNoise)
         grid = model.config.grid

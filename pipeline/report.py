@@ -134,6 +134,7 @@ FACTS = {
     "sensitivity": ("sensitivity", "{:.3f}"),
     "healthy_fp_ml": ("false positives", "{:.1f} mL"),
     "score": ("score", "{:.3g}"),
+    "p_value": ("p, if healthy", "{:.2g}"),
     "anomalous_ml": ("called", "{:.1f} mL"),
     "brain_ml": ("brain", "{:.0f} mL"),
 }

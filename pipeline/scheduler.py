@@ -117,13 +117,18 @@ class SimplexDDPMScheduler(Scheduler):
         previous_timestep: int | None = None,
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
+        *,
+        eta: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """One reverse step from ``timestep`` to ``previous_timestep``, at any stride.
 
         The posterior of x_{t_prev} given x_t and x_0 (Ho et al. 2020, eq. 6-7) between any two
         timesteps: with a_t = alpha_bar[t], a_p = alpha_bar[t_prev], alpha = a_t / a_p,
         mean = (sqrt(a_p) (1 - alpha) x_0 + sqrt(alpha) (1 - a_p) x_t) / (1 - a_t) and
-        variance = (1 - alpha) (1 - a_p) / (1 - a_t).
+        variance = (1 - alpha) (1 - a_p) / (1 - a_t). With eta below 1 its generalisation of the
+        standard deviation sigma = eta sqrt(variance), mean = sqrt(a_p) x_0 +
+        sqrt(1 - a_p - sigma^2) epsilon (Song et al. 2021, "DDIM", eq. 12), where epsilon is what
+        x_0 leaves of x_t; at eta = 0 nothing is drawn.
 
         Args:
             model_output: the network's answer at ``sample``, ``(B, C, H, W)``.
@@ -133,6 +138,7 @@ class SimplexDDPMScheduler(Scheduler):
                 `timesteps`: t - 1 unless `set_timesteps` thinned them.
             noise: the unit-variance field to add; drawn from `self.noise` where None.
             generator: for that draw.
+            eta: 1 is DDPM, 0 the deterministic DDIM.
 
         Returns:
             x_{t_prev} and the predicted x_0.
@@ -149,8 +155,15 @@ class SimplexDDPMScheduler(Scheduler):
             return x_0, x_0
         a_t, a_p = self.alpha_bar(t, sample), self.alpha_bar(t_prev, sample)
         alpha = a_t / a_p
-        mean = (a_p.sqrt() * (1 - alpha) * x_0 + alpha.sqrt() * (1 - a_p) * sample) / (1 - a_t)
         variance = (1 - alpha) * (1 - a_p) / (1 - a_t)
+        if eta < 1:
+            epsilon = (sample - a_t.sqrt() * x_0) / (1 - a_t).sqrt()
+            variance = eta**2 * variance
+            mean = a_p.sqrt() * x_0 + (1 - a_p - variance).sqrt() * epsilon
+            if not eta:
+                return mean, x_0
+        else:
+            mean = (a_p.sqrt() * (1 - alpha) * x_0 + alpha.sqrt() * (1 - a_p) * sample) / (1 - a_t)
         field = self.noise(sample, generator) if noise is None else noise
         return mean + variance.sqrt() * field, x_0
 
@@ -162,6 +175,7 @@ class SimplexDDPMScheduler(Scheduler):
         noise_at: NoiseAt,
         *,
         path: Sequence[int] | None = None,
+        eta: float = 1.0,
     ) -> Tensor:
         """Perturb images to ``timestep`` and let the network restore them.
 
@@ -173,6 +187,7 @@ class SimplexDDPMScheduler(Scheduler):
                 of the reverse steps.
             path: the timesteps at which the network is asked, from ``timestep`` down. None is the
                 one-shot x_0 of a single evaluation; ``range(t, -1, -1)`` AnoDDPM's partial chain.
+            eta: of the reverse steps, see `step`; at 0 no field is asked for below ``timestep``.
 
         Returns:
             The restored images, ``(B, C, H, W)``, in [-1, 1] if `clip_sample`.
@@ -183,8 +198,8 @@ class SimplexDDPMScheduler(Scheduler):
         x_t = self.add_noise(images, noise_at(timestep), timestep)
         for t, t_prev in zip(steps, [*steps[1:], -1], strict=True):
             output = network(x_t, torch.full((len(x_t),), t, device=x_t.device, dtype=torch.long))
-            field = noise_at(t_prev) if t_prev >= 0 else None
-            x_t, _ = self.step(output.float(), t, x_t, t_prev, field)
+            field = noise_at(t_prev) if t_prev >= 0 and eta else None
+            x_t, _ = self.step(output.float(), t, x_t, t_prev, field, eta=eta)
         return x_t
 
     @torch.no_grad()

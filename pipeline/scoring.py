@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from monai.metrics.regression import compute_ssim_and_cs
 from scipy import ndimage
 from torch import Tensor
 
 from pipeline.transforms import Grid
+
+SSIM_SCALES, SSIM_WINDOW = (1, 2, 4), 7
+"""Pixels that are averaged, and width of the window in what is left."""
 
 Residual = Callable[[Tensor], Tensor]
 
@@ -72,6 +77,56 @@ def product_map(factors: Sequence[Factor]) -> Tensor:
     for factor in factors:
         result = result * (factor.floor + factor.values.clamp_min(0)) ** factor.power
     return result
+
+
+def dissimilarity_map(image: Tensor, reconstruction: Tensor, brain: Tensor) -> Tensor:
+    """Where slices differ from their reconstruction in structure: (1 - SSIM) / 2, over scales.
+
+    SSIM (Wang et al. 2004, with their constants) of a Gaussian window of 7 pixels, at full
+    resolution and on averages of 2x2 and 4x4 pixels; the mean over the scales and channels.
+
+    Args:
+        image: ``(N, C, H, W)`` in [-1, 1].
+        reconstruction: same shape and range.
+        brain: ``(N, 1, H, W)`` bool; the map is 0 elsewhere.
+
+    Returns:
+        ``(N, 1, H, W)`` in [0, 1], higher = more anomalous.
+    """
+    size, margin = image.shape[-2:], (SSIM_WINDOW // 2,) * 4
+    total = torch.zeros_like(brain, dtype=torch.float32)
+    for scale in SSIM_SCALES:
+        # A slice whose side is odd keeps its last row.
+        coarse, restored = (
+            F.pad(F.avg_pool2d(x, scale, ceil_mode=True), margin, mode="replicate")
+            for x in (image, reconstruction)
+        )
+        ssim, _ = compute_ssim_and_cs(
+            coarse,
+            restored,
+            spatial_dims=2,
+            kernel_size=(SSIM_WINDOW,) * 2,
+            kernel_sigma=(1.5, 1.5),
+            data_range=2.0,
+        )
+        unlike = ((1 - ssim) / 2).mean(1, keepdim=True)
+        total += F.interpolate(unlike, size=size, mode="bilinear", align_corners=False)
+    return (total / len(SSIM_SCALES)).clamp_min(0) * brain
+
+
+def case_level(values: np.ndarray, quantile: float) -> float:
+    """What a case's map is divided by, so that a brain unusual all over is not called all over.
+
+    Args:
+        values: of the map in the brain, any shape.
+        quantile: of them, so that a tumour which fills less than the rest does not move it far;
+            0 is no division.
+
+    Returns:
+        The quantile; 1 where it is 0, or there are no values.
+    """
+    level = float(np.quantile(values, quantile)) if quantile and values.size else 1.0
+    return level if level > 0 else 1.0
 
 
 def median_filter(maps: Tensor, grid: Grid, width_mm: float) -> Tensor:

@@ -130,6 +130,7 @@ def _means(results: Results, key: str) -> dict[str, Any]:
 CASE_COLUMNS = {
     "lesion_ml": ("lesion mL", 1),
     "score": ("score", 3),
+    "p_value": ("p, if healthy", 3),
     "auroc": ("AUROC", 3),
     "auprc": ("AUPRC", 3),
     "dice_oracle": ("Dice oracle", 3),

@@ -21,13 +21,14 @@ from pipeline.calibration import (
 )
 from pipeline.cases import Case, ImageFile
 from pipeline.errors import InputError
+from pipeline.metrics import top_mean
 from pipeline.transforms import CaseTransforms, Grid
 
 MakeBrain = Callable[..., SmallBrain]
 
 
 def tabulate(*samples: np.ndarray) -> MethodCalibration:
-    return module._tabulate([np.sort(sample) for sample in samples])
+    return module._tabulate([np.sort(sample) for sample in samples], [])
 
 
 # Quantiles ----------------------------------------------------------------------------------------
@@ -128,14 +129,16 @@ def test_the_threshold_of_a_method_holds_on_the_brains_it_was_found_on(
     from pipeline.methods import METHODS
 
     for name in methods:
-        rates = []
+        rates, tops = [], []
         for case in healthy:
             prepared = transforms(case)
             anomaly_map = prepared.to_source(METHODS[name].compute(prepared, None, 0).anomaly_map)
             above = anomaly_map[prepared.source_healthy] > found.methods[name].threshold(0.05)
             rates.append(above.mean())
+            tops.append(top_mean(anomaly_map[prepared.source_healthy]))
         assert np.mean(rates) == pytest.approx(0.05, abs=2e-3)
         assert all(len(r) == 3 for r in found.methods[name].left_out_rates.values())
+        assert found.methods[name].scores == pytest.approx(tops)
 
 
 def test_large_brains_are_sampled_and_the_sample_is_reproducible(
@@ -227,3 +230,23 @@ def test_the_rule_says_what_the_rate_was_on_cases_left_out() -> None:
     assert "0 % to 2 % of a case that is left out; mean 1 %, 95 % interval 0.25 to 1.8 %" in rule
     few = MethodCalibration({"0.01": 1.0}, {"0.01": [0.0, 0.02]})
     assert "interval" not in Calibration({"x": few}, ("a", "b")).rule("x", 0.01)
+
+
+def test_the_p_value_counts_healthy_cases_that_score_as_high() -> None:
+    table = MethodCalibration({}, {}, [1.0, 2.0, 3.0, 4.0])
+    assert table.p_value(5.0) == pytest.approx(1 / 5)  # never 0: a fifth case might score so
+    assert table.p_value(3.0) == pytest.approx(3 / 5)
+    assert table.p_value(0.0) == 1
+    assert table.p_value(float("nan")) is None
+    assert MethodCalibration({}, {}).p_value(1.0) is None
+
+
+def test_the_p_value_of_healthy_cases_is_no_smaller_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    small = 0
+    for _ in range(2000):
+        *others, new = rng.gamma(2.0, size=20)
+        p_value = MethodCalibration({}, {}, others).p_value(new)
+        assert p_value is not None
+        small += p_value <= 0.1
+    assert small / 2000 == pytest.approx(0.1, abs=0.02)

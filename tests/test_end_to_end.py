@@ -72,6 +72,12 @@ def test_detection_leaves_maps_on_the_grid_of_the_scan(world: Path, tmp_path: Pa
     voxel_ml = abs(np.linalg.det(source.affine[:3, :3])) / 1000
     assert result["anomalous_ml"] == pytest.approx(mask.sum() * voxel_ml, abs=1e-3)
     assert result["evaluations_per_slice"] == 2
+    healthy = json.loads((world / "run/calibration.json").read_text())["methods"]["anomap"][
+        "scores"
+    ]
+    assert len(healthy) == result["healthy_cases"] > 0
+    as_high = sum(score >= result["score"] for score in healthy)
+    assert result["p_value"] == pytest.approx((1 + as_high) / (1 + len(healthy)))
 
 
 def test_a_result_does_not_depend_on_what_else_is_detected(world: Path, tmp_path: Path) -> None:

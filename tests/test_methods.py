@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from pipeline.cases import Case, ImageFile
-from pipeline.config import override, preset_config
+from pipeline.config import DetectionConfig, override, preset_config
 from pipeline.errors import InputError
 from pipeline.methods import (
+    BRAIN_DAMAGE,
     FLOOR,
+    LADDER,
     METHODS,
     RAW_FLOOR,
     model_for,
@@ -24,7 +26,7 @@ from pipeline.methods import (
 from pipeline.model import Model, make_scheduler
 from pipeline.nifti import write_volume
 from pipeline.normative import make_atlases, restored_slices
-from pipeline.scoring import blur
+from pipeline.scoring import blur, dissimilarity_map
 from pipeline.transforms import CaseTransforms, Prepared
 
 
@@ -102,7 +104,7 @@ def test_methods_without_their_network_are_left_out_with_a_reason(prepared: Prep
     assert list(left_out) == ["gaussian_one_shot", "dae"]
     assert "coarse" in left_out["dae"]
     assert "gaussian" in left_out["gaussian_one_shot"]
-    assert set(ready) | set(left_out) == set(METHODS)
+    assert set(ready) | set(left_out) == set(METHODS) - set(LADDER[1:-1])
 
 
 def test_an_unknown_method_is_named() -> None:
@@ -124,7 +126,7 @@ def test_methods_without_their_atlas_are_left_out_with_a_reason(prepared: Prepar
 def test_the_map_is_the_product_of_its_factors(prepared: Prepared) -> None:
     model = _models(prepared)["simplex"]
     settings = {"median_mm": 0.0, "edge_mm": 0.0, "draws": 1, "timesteps": (200,)}
-    settings |= {"smoothing_mm": 0.0}
+    settings |= {"smoothing_mm": 0.0, "case_quantile": 0.0}
     recipe = replace(model.config.detection, standardise=False, **settings)
 
     def map_of(
@@ -150,12 +152,13 @@ def test_the_map_is_the_product_of_its_factors(prepared: Prepared) -> None:
 def test_the_standardised_residual_is_that_of_the_atlas(prepared: Prepared) -> None:
     model = _models(prepared)["simplex"]
     settings = {"median_mm": 0.0, "edge_mm": 0.0, "smoothing_mm": 0.0, "residual": "absolute"}
+    settings |= {"case_quantile": 0.0}
     powers = {"intensity_power": 0.0, "normative_power": 0.0, "residual_power": 1.0}
     powers |= {"asymmetry_power": 0.0}
     recipe = replace(model.config.detection, standardise=True, **settings, **powers)
     anomaly_map = recipe_map(prepared, model, recipe, 3).anomaly_map[:, 0].numpy()
     brain = prepared.brain[:, 0].numpy()
-    differences = prepared.slices - restored_slices(prepared, model, recipe, 3)
+    differences = prepared.slices - restored_slices(prepared, model, recipe, 3).mean(1)
     z = model.atlases["residual"].z_scores(differences[:, :, 0].swapaxes(0, 1).numpy(), brain)
     np.testing.assert_allclose(anomaly_map, np.abs(z).mean(1) * brain, rtol=1e-5)
     # Seed 3 is not the seed of the atlas, which is made of this very brain.
@@ -170,6 +173,7 @@ def test_a_recipe_for_dark_lesions_sees_them(prepared: Prepared) -> None:
     dark[middle, 0, row, column] = -0.99
     changed = replace(prepared, slices=dark)
     settings = {"median_mm": 0.0, "normative_power": 1.0, "residual_power": 0.0}
+    settings |= {"case_quantile": 0.0}
     for residual, intensity, sees in (
         ("absolute", 0.0, True),
         ("negative", 0.0, True),
@@ -187,9 +191,90 @@ def test_a_recipe_for_dark_lesions_sees_them(prepared: Prepared) -> None:
 
 def test_the_map_is_smoothed_within_the_brain(prepared: Prepared) -> None:
     model = _models(prepared)["simplex"]
-    recipe = replace(model.config.detection, smoothing_mm=0.0, edge_mm=0.0)
+    recipe = replace(model.config.detection, smoothing_mm=0.0, edge_mm=0.0, case_quantile=0.0)
     sharp = recipe_map(prepared, model, recipe, 0).anomaly_map
     smooth = recipe_map(prepared, model, replace(recipe, smoothing_mm=9.0), 0).anomaly_map
     expected = blur(sharp, prepared.brain, prepared.grid, 9.0) * prepared.brain
     torch.testing.assert_close(smooth, expected)
     assert float(smooth[prepared.brain].std()) < float(sharp[prepared.brain].std())
+
+
+def test_a_case_is_divided_by_its_own_level(prepared: Prepared) -> None:
+    model = _models(prepared)["simplex"]
+    plain = replace(model.config.detection, case_quantile=0.0)
+    before = recipe_map(prepared, model, plain, 0).anomaly_map
+    after = recipe_map(prepared, model, replace(plain, case_quantile=0.75), 0).anomaly_map
+    torch.testing.assert_close(after, before / before[prepared.brain].quantile(0.75))
+
+
+def test_structure_and_spread_are_factors_too(prepared: Prepared) -> None:
+    model = _models(prepared)["simplex"]
+    settings = {"median_mm": 0.0, "edge_mm": 0.0, "smoothing_mm": 0.0, "case_quantile": 0.0}
+    settings |= {"intensity_power": 0.0, "normative_power": 0.0, "asymmetry_power": 0.0}
+    alone = replace(model.config.detection, **settings, residual_power=0.0, draws=3)
+    structure = recipe_map(prepared, model, replace(alone, ssim_power=1.0), 0)
+    expected = dissimilarity_map(prepared.slices, structure.pseudo_healthy, prepared.brain)
+    torch.testing.assert_close(structure.anomaly_map, expected)
+    spread = recipe_map(prepared, model, replace(alone, spread_power=1.0), 0).anomaly_map
+    draws = restored_slices(prepared, model, alone, 0)
+    expected = draws.std(1, correction=0).mean((0, 2))[:, None] * prepared.brain
+    torch.testing.assert_close(spread, expected)
+    both = recipe_map(prepared, model, replace(alone, ssim_power=2.0, spread_power=0.5), 0)
+    product = (RAW_FLOOR + structure.anomaly_map) ** 2 * (RAW_FLOOR + spread) ** 0.5
+    torch.testing.assert_close(both.anomaly_map, product * prepared.brain)
+
+
+# The ladder ---------------------------------------------------------------------------------------
+
+
+def test_the_ladder_climbs_from_brain_damage_to_the_recipe_one_lever_at_a_time() -> None:
+    full = DetectionConfig(
+        reconstruction="ddim",
+        timesteps=(100, 300),
+        draws=2,
+        coherent_noise=True,
+        chain_stride=7,
+        residual="positive",
+        standardise=True,
+        intensity_power=0.5,
+        normative_power=0.6,
+        asymmetry_power=0.7,
+        residual_power=0.8,
+        ssim_power=0.9,
+        spread_power=1.1,
+        median_mm=5,
+        smoothing_mm=2,
+        edge_mm=3,
+        case_quantile=0.5,
+        min_component_ml=1,
+        half_height=0.4,
+    )
+    before = BRAIN_DAMAGE
+    for name in LADDER[1:-1]:
+        recipe = METHODS[name].recipe
+        assert recipe is not None
+        here = recipe(full)
+        assert here != before, name
+        changed = {f.name for f in fields(full) if getattr(here, f.name) != getattr(before, f.name)}
+        assert all(getattr(here, key) == getattr(full, key) for key in changed)
+        before = here
+    # What is left concerns the mask, which the run's own method adds.
+    mask = {"min_component_ml": 1, "half_height": 0.4}
+    assert replace(before, **mask) == full
+
+
+def test_steps_that_change_nothing_in_a_recipe_are_left_out(prepared: Prepared) -> None:
+    models = {"simplex": _models(prepared)["simplex"]}
+    ready, left_out = runnable(select_methods("ladder"), models)
+    assert ready[0] == "brain_damage"
+    assert ready[-1] == "anomap"
+    assert "changes nothing" in left_out["with_way_back"]
+    assert "with_asymmetry" in ready
+    assert set(ready) | set(left_out) == set(LADDER)
+
+
+def test_the_last_step_is_the_map_of_the_recipe(prepared: Prepared) -> None:
+    model = _models(prepared)["simplex"]
+    last, ours = (METHODS[name].compute(prepared, model, 0) for name in LADDER[-2:])
+    torch.testing.assert_close(last.anomaly_map, ours.anomaly_map)
+    assert last.evaluations == ours.evaluations

@@ -12,11 +12,13 @@ from pipeline.noise import (
     NOISES,
     Coarse,
     Gaussian,
+    Mixed,
     Noise,
     Simplex,
     VolumeNoise,
     derive_seed,
     make_noise,
+    noise_at_test,
 )
 
 SHAPES = [(3, 2, 32, 32), (2, 1, 24, 48), (2, 3, 50, 17), (1, 1, 16, 16)]
@@ -263,7 +265,7 @@ def test_a_noise_is_made_by_its_name_and_parameters() -> None:
 
 
 def test_an_unknown_noise_lists_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"perlin.*coarse, gaussian, simplex"):
+    with pytest.raises(ValueError, match=r"perlin.*coarse, gaussian, mixed, simplex"):
         make_noise("perlin")
 
 
@@ -307,3 +309,31 @@ def test_each_part_of_a_derived_seed_counts() -> None:
     swapped = (0, "case", 200, 12, 0)
     assert len({derive_seed(*parts) for parts in (base, *changed, swapped)}) == 6
     assert derive_seed("ab", "c") != derive_seed("a", "bc")
+
+
+def _roughness(fields: torch.Tensor) -> torch.Tensor:
+    """Mean squared step from pixel to pixel: 2 for white noise of unit variance."""
+    return fields.diff(dim=-1).square().mean((-2, -1)).flatten()
+
+
+def test_mixed_noise_draws_each_kind_as_often_as_its_share_says() -> None:
+    like = torch.empty(600, 1, 32, 32)
+    parts = {
+        name: _roughness(make_noise(name)(like[:50], generator()))
+        for name in ("coarse", "simplex", "gaussian")
+    }
+    assert parts["coarse"].max() < parts["gaussian"].min()
+    assert parts["simplex"].max() < parts["gaussian"].min()
+    mixed = _roughness(Mixed(simplex=0, gaussian=1, coarse=3)(like, generator()))
+    white = (mixed > parts["gaussian"].min() * 0.95).float().mean()
+    assert white == pytest.approx(0.25, abs=0.06)
+    assert noise_at_test(Mixed()) == Simplex()
+    assert noise_at_test(Gaussian()) == Gaussian()
+
+
+@pytest.mark.parametrize(
+    "shares", [(-1, 1, 1), (0, 0, 0), (float("nan"), 1, 1), (float("inf"), 1, 1)]
+)
+def test_shares_that_are_none_are_refused(shares: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="shares"):
+        Mixed(*shares)

@@ -85,10 +85,10 @@ def test_slices_lie_where_they_are_in_the_stack_of_the_case() -> None:
     whole = reconstruct(model(), stack(), COHERENT, case="a", seed=0)
     places = [3, 4, 8]
     some = reconstruct(model(), stack()[places], COHERENT, case="a", seed=0, positions=places)
-    assert (some - whole[:, places]).abs().max() < 1e-5
+    assert (some - whole[:, :, places]).abs().max() < 1e-5
     whole = reconstruct(model(), stack(), ONE_SHOT, case="a", seed=0)
     some = reconstruct(model(), stack()[places], ONE_SHOT, case="a", seed=0, positions=places)
-    assert (some - whole[:, places]).abs().max() < 1e-5
+    assert (some - whole[:, :, places]).abs().max() < 1e-5
 
 
 def test_a_coherent_batch_is_so_small_that_its_operators_are_kept(
@@ -115,7 +115,7 @@ def test_a_clean_reconstruction_asks_the_network_once_and_adds_no_noise(
     x_t = scheduler.alpha_bar(200, stack()).sqrt() * stack()
     output = Halving()(x_t, torch.tensor([200]))
     expected = scheduler.predict_x_0(output, 200, x_t)
-    torch.testing.assert_close(restored[0], expected)
+    torch.testing.assert_close(restored[0, 0], expected)
     other = reconstruct(clean, stack(), config, case="b", seed=5)
     assert torch.equal(other, restored)
 
@@ -151,9 +151,9 @@ def test_a_slice_s_result_does_not_depend_on_the_others_in_the_stack() -> None:
     other = slices.clone()
     other[[0, 2]] = -1.0
     changed = reconstruct(model(), other, ONE_SHOT, case="a", seed=0)
-    assert (whole[:, :4] - fewer).abs().max() < 1e-6
+    assert (whole[:, :, :4] - fewer).abs().max() < 1e-6
     untouched = [1, *range(3, 9)]
-    assert torch.equal(whole[:, untouched], changed[:, untouched])
+    assert torch.equal(whole[:, :, untouched], changed[:, :, untouched])
 
 
 def test_a_case_s_result_does_not_depend_on_the_cases_before_it() -> None:
@@ -169,11 +169,13 @@ def test_case_seed_slice_timestep_and_draw_each_give_other_noise() -> None:
     slices = stack(1).expand(2, -1, -1, -1)
     one_draw = DetectionConfig(timesteps=(200,), draws=1)
     base = reconstruct(model(), slices, one_draw, case="a", seed=0)
-    assert not torch.allclose(base[0, 0], base[0, 1])
+    assert not torch.allclose(base[0, 0, 0], base[0, 0, 1])
+    two = reconstruct(model(), slices, DetectionConfig(timesteps=(200,), draws=2), case="a", seed=0)
+    assert torch.equal(two[:, :1], base)
+    assert not torch.allclose(two[0, 0], two[0, 1])
     for other in (
         reconstruct(model(), slices, one_draw, case="b", seed=0),
         reconstruct(model(), slices, one_draw, case="a", seed=1),
-        reconstruct(model(), slices, DetectionConfig(timesteps=(200,), draws=2), case="a", seed=0),
     ):
         assert not torch.allclose(base, other)
 
@@ -185,7 +187,7 @@ def test_the_result_has_a_place_for_every_timestep_and_stays_in_range(
     slices = stack(5, n_channels=2)
     before = slices.clone()
     restored = reconstruct(model(), slices, config, case="a", seed=0)
-    assert restored.shape == (len(config.timesteps), *slices.shape)
+    assert restored.shape == (len(config.timesteps), config.draws, *slices.shape)
     assert restored.dtype == torch.float32
     assert restored.abs().max() <= 1
     assert torch.equal(slices, before)
@@ -199,13 +201,12 @@ def test_each_timestep_is_restored_as_if_it_were_alone() -> None:
         assert torch.equal(together[i], reconstruct(model(), stack(), alone, case="a", seed=0)[0])
 
 
-def test_draws_are_averaged() -> None:
-    """The first of many draws is the only one of one; the mean of draws varies less."""
+def test_the_mean_of_draws_varies_less_than_one() -> None:
     slices = stack(2)
 
     def restored(draws: int, seed: int) -> Tensor:
         config = DetectionConfig(timesteps=(300,), draws=draws)
-        return reconstruct(model(), slices, config, case="a", seed=seed)
+        return reconstruct(model(), slices, config, case="a", seed=seed).mean(1)
 
     spread = [
         torch.stack([restored(draws, seed) for seed in range(12)]).std(0).mean()
@@ -253,3 +254,27 @@ def test_the_evaluations_of_a_slice_are_counted(config: DetectionConfig, expecte
 )
 def test_a_chain_goes_down_in_strides(timestep: int, stride: int, path: list[int]) -> None:
     assert chain_path(timestep, stride) == path
+
+
+def test_ddim_draws_the_forward_noise_alone_and_walks_the_path_of_the_chain() -> None:
+    walk = {"timesteps": (40,), "draws": 1, "chain_stride": 15}
+    ddim = DetectionConfig(reconstruction="ddim", **walk)
+    ours = model()
+    restored = reconstruct(ours, stack(), ddim, case="a", seed=0)
+    assert ours.network.evaluations == 9 * evaluations_per_slice(ddim) == 9 * 3
+    seeds = [derive_seed(0, "a", i, 40, 0, 40) for i in range(9)]
+    x_t = ours.scheduler.add_noise(stack(), ours.scheduler.noise.seeded(stack(), seeds), 40)
+    for t, t_prev in ((40, 25), (25, 10), (10, -1)):
+        x_0 = ours.scheduler.predict_x_0(Halving()(x_t, torch.tensor([t])), t, x_t)
+        a_t, a_p = (ours.scheduler.alpha_bar(step, x_t) for step in (t, t_prev))
+        epsilon = (x_t - a_t.sqrt() * x_0) / (1 - a_t).sqrt()
+        x_t = a_p.sqrt() * x_0 + (1 - a_p).sqrt() * epsilon
+    torch.testing.assert_close(restored[0, 0], x_t)
+    chain = replace(ddim, reconstruction="chain")
+    assert not torch.allclose(restored, reconstruct(model(), stack(), chain, case="a", seed=0))
+
+
+def test_a_network_of_mixed_noises_is_given_simplex_noise() -> None:
+    mixed = reconstruct(model("mixed"), stack(), ONE_SHOT, case="a", seed=0)
+    assert torch.equal(mixed, reconstruct(model("simplex"), stack(), ONE_SHOT, case="a", seed=0))
+    assert (model("mixed").noise, model("coarse").noise) == ("simplex", "coarse")

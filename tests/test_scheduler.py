@@ -312,3 +312,22 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(wrong: dict[str, str])
     known = SCHEDULES if "schedule" in wrong else PREDICTIONS
     with pytest.raises(ValueError, match=next(iter(known))):
         SimplexDDPMScheduler(**wrong)
+
+
+@pytest.mark.parametrize(("t", "t_prev"), [(250, 249), (250, 200), (40, 0), (300, -1)])
+def test_steps_between_ddpm_and_ddim_have_the_variance_that_eta_says(t: int, t_prev: int) -> None:
+    """DDPM is eta = 1 of Song's equation 12; at eta = 0 nothing is drawn."""
+    ours = SimplexDDPMScheduler(T)
+    x, output, noise = images(2, 1, 8, 8), 0.3 * white(2, 1, 8, 8), white(2, 1, 8, 8, seed=5)
+    zero = torch.zeros_like(noise)
+    almost, _ = ours.step(output, t, x, t_prev, noise, eta=1 - 1e-7)
+    ddpm, _ = ours.step(output, t, x, t_prev, noise)
+    torch.testing.assert_close(almost, ddpm, rtol=1e-3, atol=1e-3)
+    full = ddpm - ours.step(output, t, x, t_prev, zero)[0]
+    half = ours.step(output, t, x, t_prev, noise, eta=0.5)[0]
+    half = half - ours.step(output, t, x, t_prev, zero, eta=0.5)[0]
+    torch.testing.assert_close(half, 0.5 * full, rtol=1e-3, atol=1e-5)
+    state = torch.random.get_rng_state()
+    still, _ = ours.step(output, t, x, t_prev, eta=0.0)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.equal(still, ours.step(output, t, x, t_prev, noise, eta=0.0)[0])

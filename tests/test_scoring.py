@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from monai.metrics import SSIMMetric
 from scipy import ndimage
 
 from pipeline.scoring import (
@@ -12,6 +13,8 @@ from pipeline.scoring import (
     Factor,
     _odd,
     blur,
+    case_level,
+    dissimilarity_map,
     edge_weight,
     half_height,
     median_filter,
@@ -234,3 +237,45 @@ def test_a_case_is_cut_at_half_its_height() -> None:
     assert half_height(values, 4.0, 0.0) == 4.0  # switched off
     assert half_height(values, 6.0, 0.5) == 6.0  # half the height of 8.5 lies below: never lower
     assert half_height(values, 10.0, 0.5) == 10.0  # nothing stands out
+
+
+def test_structure_is_compared_within_the_brain_and_up_to_its_opposite() -> None:
+    brain = ball()
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(16, 1, 20, 20, generator=generator) * 2 - 1
+    same = dissimilarity_map(image, image, brain)
+    assert same.shape == brain.shape
+    assert same.max() < 1e-6
+    opposite = dissimilarity_map(image, -image, brain)
+    assert 0.2 < opposite[brain].mean() < opposite.max() <= 1
+    assert not opposite[~brain].any()
+
+
+def test_structure_is_that_of_monai_s_ssim_at_full_resolution(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One scale, away from the border: the mean of MONAI's metric."""
+    monkeypatch.setattr("pipeline.scoring.SSIM_SCALES", (1,))
+    generator = torch.Generator().manual_seed(1)
+    image, other = (torch.rand(2, 1, 20, 20, generator=generator) * 2 - 1 for _ in range(2))
+    everywhere = torch.ones(2, 1, 20, 20, dtype=torch.bool)
+    ours = dissimilarity_map(image, other, everywhere)[..., 3:-3, 3:-3].mean((1, 2, 3))
+    metric = SSIMMetric(spatial_dims=2, data_range=2.0, win_size=7, kernel_sigma=1.5)
+    torch.testing.assert_close(1 - 2 * ours, metric(image, other)[:, 0])
+
+
+def test_a_small_change_of_structure_is_seen_where_it_is() -> None:
+    brain = torch.ones(1, 1, 32, 32, dtype=torch.bool)
+    image = torch.zeros(1, 1, 32, 32)
+    changed = image.clone()
+    changed[..., 10:13, 20:23] = 0.8
+    found = dissimilarity_map(changed, image, brain)
+    assert found[0, 0, 11, 21] > 5 * found[0, 0, 25, 5]
+
+
+def test_the_level_of_a_case_is_its_quantile_and_never_zero() -> None:
+    values = np.arange(101.0)
+    assert case_level(values, 0.75) == 75
+    assert case_level(values, 0.0) == 1
+    assert case_level(np.zeros(5), 0.75) == 1
+    assert case_level(np.zeros(0), 0.75) == 1
