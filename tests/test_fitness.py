@@ -27,7 +27,8 @@ def scan(*, flip: tuple[int, ...] = (), swap: bool = False, scale: float = 1.0) 
     index = np.stack(np.meshgrid(np.arange(44), *[np.arange(64)] * 2, indexing="ij"), -1)
     at = (index - np.array([21.5, 31.5, 31.5])) * 3.25 / scale
     width = 65 - 0.25 * at[..., 1]
-    brain = (at[..., 0] / 60) ** 2 + (at[..., 1] / 85) ** 2 + (at[..., 2] / width) ** 2 < 1
+    low = at[..., 0] - 0.1 * at[..., 1]
+    brain = (low / 60) ** 2 + (at[..., 1] / 85) ** 2 + (at[..., 2] / width) ** 2 < 1
     ventricle = (np.abs(at[..., 2]) < 15) & (np.abs(at[..., 1] - 20) < 25) & (at[..., 0] > 0)
     image = np.where(brain, np.where(ventricle, -0.7, 0.3 + at[..., 0] / 300), -1.0)
     for axis in flip:
@@ -60,6 +61,8 @@ def test_a_brain_as_its_header_says_is_taken() -> None:
     ("change", "reason"),
     [
         ({"flip": (1,)}, "back to front"),
+        ({"flip": (0,)}, "upside down"),
+        ({"flip": (0, 1)}, "back to front"),
         ({"swap": True}, "wider than long"),
         ({"scale": 0.4}, "mL"),
     ],
@@ -115,11 +118,13 @@ def test_detect_needs_no_model_and_refuses_what_does_not_fit(
     (tmp_path / "in").mkdir()
     write_volume(tmp_path / "in" / "good_flair.nii.gz", data, image.affine)
     write_volume(tmp_path / "in" / "turned_flair.nii.gz", data[:, ::-1], image.affine)
+    write_volume(tmp_path / "in" / "fallen_flair.nii.gz", data[:, :, ::-1], image.affine)
     write_volume(tmp_path / "in" / "empty_flair.nii.gz", np.zeros_like(data), image.affine)
     out = tmp_path / "out"
     assert main(["detect", str(tmp_path / "in"), "-o", str(out), "--quiet"]) == 1
     errors = capsys.readouterr().err
     assert "turned failed: case turned: its brain is broader in front" in errors
+    assert "fallen failed: case fallen: its brain is lower in front" in errors
     assert "empty failed" in errors
     assert {path.parent.name for path in out.glob("*/result.json")} == {"good"}
     mask = np.asarray(nib.load(out / "good" / "mask.nii.gz").dataobj) > 0
