@@ -337,6 +337,7 @@ def _recipe(bright: bool) -> dict[str, Any]:
             "normative_power": 0.2,
             "asymmetry_power": 0.25,
             "residual_power": 0.1,
+            "ssim_power": 0.1,
         }
     else:
         settings = {
@@ -344,6 +345,7 @@ def _recipe(bright: bool) -> dict[str, Any]:
             "normative_power": 0.5,
             "asymmetry_power": 0.5,
             "residual_power": 1.0,
+            "ssim_power": 0.5,
             "smoothing_mm": 5.0,
         }
     settings |= {"standardise": True, "edge_mm": 0.0, "case_quantile": 0.75, "half_height": 0.5}

@@ -255,7 +255,7 @@ def detect_case(
     (folder / RESULT).unlink(missing_ok=True)
     result = detector.method.compute(prepared, detector.model, detector.seed)
     maps = to_source(prepared, detector, result)
-    seconds = time.monotonic() - start
+    seconds = time.monotonic() - start + result.earlier_seconds
     record = case_record(prepared, detector, maps, result.evaluations, seconds, provenance)
     write_result(folder, prepared, maps, record)
     return record

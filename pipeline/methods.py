@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.config import DetectionConfig
 from pipeline.errors import InputError
 from pipeline.model import Model, needs_residual_atlas
-from pipeline.normative import INTENSITY, RESIDUAL, restored_slices, stacked, z_scores
+from pipeline.normative import INTENSITY, RESIDUAL, restored_slices_timed, stacked, z_scores
 from pipeline.reconstruction import evaluations_per_slice
 from pipeline.scoring import (
     RESIDUALS,
@@ -65,11 +65,13 @@ class MapResult:
         anomaly_map: ``(N, 1, H, W)``, >= 0, higher = more anomalous, 0 outside the brain.
         pseudo_healthy: ``(N, C, H, W)`` in [-1, 1], None for methods that restore nothing.
         evaluations: network evaluations a slice.
+        earlier_seconds: of the work on it that was done before, for another method.
     """
 
     anomaly_map: Tensor
     pseudo_healthy: Tensor | None = None
     evaluations: int = 0
+    earlier_seconds: float = 0.0
 
 
 MapFunction = Callable[[Prepared, Model | None, int], MapResult]
@@ -106,7 +108,7 @@ def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: 
     Raises:
         InputError: the recipe needs an atlas that the run does not have.
     """
-    draws = restored_slices(prepared, model, config, seed)
+    draws, earlier = restored_slices_timed(prepared, model, config, seed)
     restored = draws.mean(1)
     pseudo_healthy = restored.mean(0)
 
@@ -139,7 +141,7 @@ def recipe_map(prepared: Prepared, model: Model, config: DetectionConfig, seed: 
         anomaly_map = blur(anomaly_map, prepared.brain, prepared.grid, config.smoothing_mm)
     anomaly_map *= edge_weight(prepared.brain, prepared.grid, config.edge_mm)
     anomaly_map /= case_level(anomaly_map[prepared.brain].numpy(), config.case_quantile)
-    return MapResult(anomaly_map, pseudo_healthy, evaluations_per_slice(config))
+    return MapResult(anomaly_map, pseudo_healthy, evaluations_per_slice(config), earlier)
 
 
 def _intensity(prepared: Prepared, residual: str) -> Tensor:

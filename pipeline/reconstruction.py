@@ -19,6 +19,17 @@ def chain_path(timestep: int, stride: int = 1) -> list[int]:
     return list(range(timestep, -1, -stride))
 
 
+def reconstruction_of(config: DetectionConfig) -> tuple[object, ...]:
+    """The settings of a recipe that the restored slices depend on."""
+    return (
+        config.reconstruction,
+        config.timesteps,
+        config.draws,
+        config.coherent_noise,
+        config.chain_stride,
+    )
+
+
 def evaluations_per_slice(config: DetectionConfig) -> int:
     """Network evaluations that a recipe spends on a slice."""
     if config.reconstruction == "clean":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import nibabel as nib
@@ -66,6 +66,7 @@ class Prepared:
         source_affine: affine of the source grid, ``(4, 4)``.
         grid: the working grid.
         notes: what a user should know about this case.
+        memo: what was computed of it and may be wanted again, such as restored slices.
     """
 
     case: Case
@@ -79,6 +80,7 @@ class Prepared:
     notes: tuple[str, ...]
     _image: MetaTensor
     _transforms: CaseTransforms
+    memo: dict[Any, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     @classmethod
     def on_grid(cls, case: Case, slices: Tensor, brain: Tensor, grid: Grid) -> Prepared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields, replace
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_methods_without_their_atlas_are_left_out_with_a_reason(prepared: Prepar
 def test_the_map_is_the_product_of_its_factors(prepared: Prepared) -> None:
     model = _models(prepared)["simplex"]
     settings = {"median_mm": 0.0, "edge_mm": 0.0, "draws": 1, "timesteps": (200,)}
-    settings |= {"smoothing_mm": 0.0, "case_quantile": 0.0}
+    settings |= {"smoothing_mm": 0.0, "case_quantile": 0.0, "ssim_power": 0.0}
     recipe = replace(model.config.detection, standardise=False, **settings)
 
     def map_of(
@@ -154,7 +155,7 @@ def test_the_standardised_residual_is_that_of_the_atlas(prepared: Prepared) -> N
     settings = {"median_mm": 0.0, "edge_mm": 0.0, "smoothing_mm": 0.0, "residual": "absolute"}
     settings |= {"case_quantile": 0.0}
     powers = {"intensity_power": 0.0, "normative_power": 0.0, "residual_power": 1.0}
-    powers |= {"asymmetry_power": 0.0}
+    powers |= {"asymmetry_power": 0.0, "ssim_power": 0.0}
     recipe = replace(model.config.detection, standardise=True, **settings, **powers)
     anomaly_map = recipe_map(prepared, model, recipe, 3).anomaly_map[:, 0].numpy()
     brain = prepared.brain[:, 0].numpy()
@@ -211,6 +212,7 @@ def test_structure_and_spread_are_factors_too(prepared: Prepared) -> None:
     model = _models(prepared)["simplex"]
     settings = {"median_mm": 0.0, "edge_mm": 0.0, "smoothing_mm": 0.0, "case_quantile": 0.0}
     settings |= {"intensity_power": 0.0, "normative_power": 0.0, "asymmetry_power": 0.0}
+    settings |= {"ssim_power": 0.0}
     alone = replace(model.config.detection, **settings, residual_power=0.0, draws=3)
     structure = recipe_map(prepared, model, replace(alone, ssim_power=1.0), 0)
     expected = dissimilarity_map(prepared.slices, structure.pseudo_healthy, prepared.brain)
@@ -278,3 +280,33 @@ def test_the_last_step_is_the_map_of_the_recipe(prepared: Prepared) -> None:
     last, ours = (METHODS[name].compute(prepared, model, 0) for name in LADDER[-2:])
     torch.testing.assert_close(last.anomaly_map, ours.anomaly_map)
     assert last.evaluations == ours.evaluations
+
+
+def test_recipes_that_differ_in_the_map_alone_share_the_network_s_work(prepared: Prepared) -> None:
+    class Counting(nn.Module):
+        calls = 0
+
+        def forward(self, x: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+            Counting.calls += 1
+            time.sleep(0.01)
+            return torch.zeros_like(x)
+
+    fresh = replace(prepared)
+    assert fresh.memo == {}
+    model = replace(_models(prepared)["simplex"], network=Counting())
+    recipe = model.config.detection
+    first = recipe_map(fresh, model, recipe, 0)
+    asked = Counting.calls
+    assert asked > 0
+    assert first.earlier_seconds == 0
+    again = recipe_map(fresh, model, replace(recipe, median_mm=0.0, smoothing_mm=3.0), 0)
+    assert Counting.calls == asked
+    assert 0.01 * asked <= again.earlier_seconds < 60
+    for other in (
+        (model, replace(recipe, draws=recipe.draws + 1), 0),
+        (model, recipe, 1),
+        (replace(model), recipe, 0),
+    ):
+        before = Counting.calls
+        assert recipe_map(fresh, *other).earlier_seconds == 0
+        assert Counting.calls > before
