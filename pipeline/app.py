@@ -46,14 +46,22 @@ def serve(
         browser: open one.
 
     Raises:
-        InputError: Streamlit is not installed, or the port is none.
+        InputError: Streamlit is not installed, the port is none, or there is no such run.
     """
     if importlib.util.find_spec("streamlit") is None:
         raise InputError("the app needs Streamlit: pip install -e '.[app]'")
     if not 1 <= port <= 65535:
         raise InputError(f"--port {port}: expected 1 to 65535")
+    if model is not None and not _could_be_a_run(model):
+        raise InputError(f"--model {model}: expected a run's folder, or a bundle (folder or zip)")
     arguments = ["--seed", str(seed)]
     if model is not None:
         arguments += ["--model", str(model.resolve())]
     words = command(port, arguments, browser=browser)
     os.execv(words[0], words)
+
+
+def _could_be_a_run(path: Path) -> bool:
+    return path.is_file() or any(
+        (path / inside / "model.pt").is_file() for inside in ("", "models")
+    )

@@ -16,10 +16,10 @@ import numpy as np
 import streamlit as st
 
 from pipeline.brain_extraction import make_extractor
-from pipeline.bundle import SHIPPED, run_folder, shipped_run
-from pipeline.calibration import load_calibration
+from pipeline.bundle import SHIPPED, check_for_shipped, is_shipped, run_folder, shipped_run
+from pipeline.calibration import Calibration, load_calibration
 from pipeline.cases import find_cases
-from pipeline.detection import RESULT, detect_cases, make_detector
+from pipeline.detection import RESULT, Detector, detect_cases, make_detector
 from pipeline.errors import InputError
 from pipeline.methods import METHODS, OURS
 from pipeline.model import Model, load_model
@@ -29,6 +29,7 @@ from pipeline.transforms import CaseTransforms
 
 MAX_VOXELS = 100_000_000
 CASE = "upload"
+ANY_SCAN = "Scans that look unfit, too"
 Say = Callable[[str], object]
 
 
@@ -69,6 +70,7 @@ def detect_upload(
     model: Model,
     *,
     brain_extraction: str | None = None,
+    any_scan: bool = False,
     seed: int = 0,
     say: Say = lambda text: None,
 ) -> Detected:
@@ -76,10 +78,11 @@ def detect_upload(
 
     Args:
         uploads: modality -> name of the file and its content.
+        any_scan: detect too where a scan does not look like what shipped weights were made for.
         say: told what is being done.
 
     Raises:
-        InputError: a file cannot be used; the message names it as the user did.
+        InputError: a file cannot be used, or is refused; the message names it as the user did.
     """
     names = {modality: name for modality, (name, _) in uploads.items()}
     with tempfile.TemporaryDirectory(prefix="anomap-") as temporary:
@@ -89,7 +92,11 @@ def detect_upload(
             for modality, (name, content) in uploads.items():
                 _write_upload(folder, modality, name, content)
             title = ", ".join(names.values())
-            detected = _detect(folder, title, model, brain_extraction, seed, say)
+            detector = make_detector(OURS, model, _calibration(model), seed=seed)
+            if is_shipped(model.path) and not any_scan:
+                check = check_for_shipped(model, f"Tick “{ANY_SCAN}” to detect all the same.")
+                detector = replace(detector, check=check)
+            detected = _detect(folder, title, detector, brain_extraction, say)
         except InputError as error:
             raise InputError(_as_uploaded(str(error), folder, names)) from error
         record = _as_uploaded(detected.files[RESULT].decode(), folder, names)
@@ -120,18 +127,21 @@ def _as_uploaded(text: str, folder: Path, names: Mapping[str, str]) -> str:
     return text.replace(f"{folder}/", "")
 
 
-def _detect(
-    folder: Path, title: str, model: Model, brain_extraction: str | None, seed: int, say: Say
-) -> Detected:
+def _calibration(model: Model) -> Calibration:
     assert model.path is not None
-    modalities = model.config.modalities
+    return load_calibration(model.path / "calibration.json")
+
+
+def _detect(
+    folder: Path, title: str, detector: Detector, brain_extraction: str | None, say: Say
+) -> Detected:
+    assert detector.model is not None
+    config = detector.model.config
+    modalities = config.modalities
     cases = find_cases(folder / "in", modalities=modalities).cases
-    detector = make_detector(
-        OURS, model, load_calibration(model.path / "calibration.json"), seed=seed
-    )
     extractor = make_extractor(brain_extraction)
     say("Restoring what a healthy brain would look like; this takes some seconds to a minute")
-    transforms = CaseTransforms(modalities, model.config.grid, extractor)
+    transforms = CaseTransforms(modalities, config.grid, extractor)
     out = folder / "out"
     failed = detect_cases(cases, {OURS: detector}, transforms, {OURS: out}, progress=False)
     if failed:
@@ -223,6 +233,11 @@ def page(model_path: Path | None, seed: int) -> None:
         if file is not None:
             uploads[modality] = (file.name, file.getvalue())
     extract = st.sidebar.checkbox("Find the brain in a whole head (T1w, needs deepbet)")
+    any_scan = st.sidebar.checkbox(
+        ANY_SCAN,
+        help="weights that come with anomap refuse what they were not made for: another modality, "
+        "upside down, not a whole brain",
+    )
     ready = len(uploads) == len(model.config.modalities)
     if st.button("Detect", type="primary", disabled=not ready):
         st.session_state.pop("detected", None)
@@ -232,6 +247,7 @@ def page(model_path: Path | None, seed: int) -> None:
                     uploads,
                     model,
                     brain_extraction="deepbet" if extract else None,
+                    any_scan=any_scan,
                     seed=seed,
                     say=status.write,
                 )

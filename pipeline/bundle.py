@@ -85,8 +85,17 @@ def shipped_run(modalities: Iterable[str]) -> Path:
     )
 
 
-def check_for_shipped(model: Model) -> Callable[[Prepared], None]:
-    """What refuses a case that shipped weights were not made for; see `pipeline.fitness`."""
+def is_shipped(run: Path | None) -> bool:
+    """Whether a run folder is one of those that come with anomap."""
+    return run in [bundle_dir(name) / MODELS for name in SHIPPED.values()]
+
+
+def check_for_shipped(model: Model, otherwise: str) -> Callable[[Prepared], None]:
+    """What refuses a case that shipped weights were not made for; see `pipeline.fitness`.
+
+    Args:
+        otherwise: what a user can do all the same, for the end of the message.
+    """
     modality = model.config.modalities[0]
     t1_model = model
     if modality != "t1":
@@ -94,8 +103,11 @@ def check_for_shipped(model: Model) -> Callable[[Prepared], None]:
     t1_atlas = t1_model.atlases[INTENSITY]
 
     def check(prepared: Prepared) -> None:
-        check_brain(prepared)
-        check_contrast(prepared, modality, t1_atlas)
+        try:
+            check_brain(prepared)
+            check_contrast(prepared, modality, t1_atlas)
+        except InputError as error:
+            raise InputError(f"{error} {otherwise}") from error
 
     return check
 

@@ -524,7 +524,8 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     if arguments.model is None and not arguments.any_scan:
-        detector = replace(detector, check=check_for_shipped(model))
+        check = check_for_shipped(model, "--any-scan detects all the same")
+        detector = replace(detector, check=check)
     extractor = make_extractor(arguments.brain_extraction)
     failed |= detect_cases(
         cases,

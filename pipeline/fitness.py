@@ -40,8 +40,7 @@ def check_brain(prepared: Prepared) -> None:
     if not BRAIN_ML[0] <= volume_ml <= BRAIN_ML[1]:
         raise InputError(
             f"case {name}: its brain holds {volume_ml:.0f} mL, where {BRAIN_ML[0]:.0f} to "
-            f"{BRAIN_ML[1]:.0f} are expected: is it skull-stripped, and the whole brain? "
-            "--any-scan detects all the same"
+            f"{BRAIN_ML[1]:.0f} are expected: is it skull-stripped, and the whole brain?"
         )
     index = np.argwhere(prepared.brain[:, 0].numpy())
     if np.ptp(index[:, 0]) + 1 < MIN_SLICES:
@@ -50,17 +49,17 @@ def check_brain(prepared: Prepared) -> None:
     if length < MIN_LENGTH_TO_WIDTH * width:
         raise InputError(
             f"case {name}: its brain is wider than long ({length / width:.2f}): are the axes "
-            "swapped in the header? --any-scan detects all the same"
+            "swapped in the header?"
         )
     if stats.skew(index[:, 1]) < MIN_FRONT_SKEW:
         raise InputError(
             f"case {name}: its brain is broader in front than behind: does the header say back to "
-            "front? --any-scan detects all the same"
+            "front?"
         )
     if np.corrcoef(index[:, 0], index[:, 1])[0, 1] < MIN_HEIGHT_IN_FRONT:
         raise InputError(
             f"case {name}: its brain is lower in front than behind: does the header say upside "
-            "down? --any-scan detects all the same"
+            "down?"
         )
 
 
@@ -94,5 +93,5 @@ def check_contrast(prepared: Prepared, modality: str, t1_atlas: Atlas) -> None:
     raise InputError(
         f"case {prepared.case.name}: given as {modality}, but it {looks} (correlation "
         f"{value:.2f} with healthy T1w brains, bound {T1_AGREEMENT}): wrong modality, upside down "
-        "or not skull-stripped? --any-scan detects all the same"
+        "or not skull-stripped?"
     )

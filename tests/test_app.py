@@ -92,6 +92,8 @@ def test_the_pages_are_bound_to_this_machine_and_report_to_nobody() -> None:
     assert "--browser.gatherUsageStats=false" in words
     with pytest.raises(InputError, match="expected 1 to 65535"):
         serve(port=0)
+    with pytest.raises(InputError, match="--model nowhere: expected a run"):
+        serve(model=Path("nowhere"))
 
 
 def test_detection_of_an_upload_leaves_nothing_on_disk(
@@ -111,6 +113,20 @@ def test_detection_of_an_upload_leaves_nothing_on_disk(
     assert json.loads(detected.files["result.json"])["inputs"] == {"flair": "Anna.nii.gz"}
     assert str(tmp_path) not in detected.files["result.json"].decode()
     assert "Anna.nii.gz" in detected.viewer
+
+
+@pytest.mark.slow
+def test_shipped_weights_refuse_an_upload_that_does_not_fit_unless_told_otherwise(
+    scan: Path,
+) -> None:
+    image = nib.load(scan)
+    fallen = nib.Nifti1Image(np.asarray(image.dataobj)[:, :, ::-1], image.affine).to_bytes()
+    model = load_model(app_detect.choose_model("flair"), torch.device("cpu"))
+    with pytest.raises(InputError, match=f"Tick “{app_detect.ANY_SCAN}”") as refused:
+        app_detect.detect_upload({"flair": ("fallen.nii", fallen)}, model)
+    assert "--any-scan" not in str(refused.value)
+    uploads = {"flair": ("fallen.nii", fallen)}
+    assert app_detect.detect_upload(uploads, model, any_scan=True).files["result.json"]
 
 
 def _unzipped(data: bytes) -> bytes:
