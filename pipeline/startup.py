@@ -45,6 +45,15 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
         print(f"anomap: {mistake}", file=sys.stderr)
 
 
+def reason_of(error: BaseException) -> str:
+    """A line that says what failed: the user's mistake, or the error that MONAI wrapped."""
+    if (mistake := user_error(error)) is not None:
+        return str(mistake)
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return f"{type(error).__name__}: {error}"
+
+
 def user_error(error: BaseException | None) -> InputError | None:
     """The user's mistake behind an error that MONAI wrapped; None where there is none."""
     while error is not None and not isinstance(error, InputError):

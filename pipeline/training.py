@@ -278,19 +278,19 @@ def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> 
         return
     if not resume:
         raise InputError(
-            f"{run_dir}: a run is already there; give --resume to continue it, or another -o"
+            f"{run_dir}: a run is already there; give --resume to continue it, or another folder"
         )
     if changed := differences(load_config(path), config):
         raise InputError(
             f"{run_dir}: its config.yaml differs from what is asked for now in "
-            f"{', '.join(changed)}; resume with the same settings, or give another -o"
+            f"{', '.join(changed)}; resume with the same settings, or give another folder"
         )
     for name, cases in split.sections().items():
         before = find_cases(run_dir / "datalist.json", section=name).cases
         if {case.name for case in before} != {case.name for case in cases}:
             raise InputError(
-                f"{run_dir}: its {name} cases were {len(before)} others than the {len(cases)} of "
-                "DATA now; resume with the same data, or give another -o"
+                f"{run_dir}: its {name} cases were {len(before)} others than the {len(cases)} "
+                "found now; resume with the same data, or give another folder"
             )
 
 
