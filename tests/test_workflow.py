@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
+from monai.inferers import DiffusionInferer
 
 import pipeline.workflow
 from pipeline import distributed, startup
@@ -23,9 +24,9 @@ from pipeline.bundle import export
 from pipeline.cli import main
 from pipeline.config import load_config
 from pipeline.errors import InputError
-from pipeline.model import load_model
+from pipeline.model import load_model, make_scheduler
 from pipeline.nifti import write_volume
-from pipeline.workflow import complete, run_config, training_data
+from pipeline.workflow import complete, run_config, trainer, training_data
 
 MICRO = {"training.slices_per_epoch": 16, "training.batch_size": 4}
 
@@ -269,6 +270,9 @@ def test_a_training_that_left_cases_out_ends_with_status_1(
     assert list(data.failed) == ["c3"]
     assert "c3 failed: " in caplog.text
     assert "not used: c9: has t1; flair is missing" in caplog.text
+    options = {"inferer": DiffusionInferer(make_scheduler(config.diffusion)), "device": "cpu"}
+    made = trainer(data.training, data.validation, config, tmp_path / "run", **options)
+    assert made.device == torch.device("cpu")
     monkeypatch.setattr(pipeline.workflow, "complete_run", lambda *_, **__: None)
     with pytest.raises(SystemExit) as stopped:
         complete(tmp_path / "run", data, "cpu")
