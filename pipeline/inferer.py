@@ -21,6 +21,7 @@ from monai.inferers import Inferer
 from monai.transforms import MapTransform
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
+from tqdm import tqdm
 
 from pipeline.brain_extraction import make_extractor
 from pipeline.calibration import load_calibration
@@ -215,7 +216,7 @@ class CaseDataset(IterableDataset):
 
     def __iter__(self) -> Iterator[Any]:
         self.failed = {}
-        for item in self.data:
+        for item in tqdm(self.data, desc="detecting", unit="case", disable=None):
             try:
                 if "unusable" in item:
                     raise InputError(item["unusable"])

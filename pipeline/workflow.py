@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ def training_data(
         extra=_healthy_cases(extra_dir, config, healthy) if extra_dir else (),
         resume=resume,
         extract_brain=make_extractor(brain_extraction),
+        progress=_is_watched(),
     )
     for name, reason in data.failed.items() if distributed.is_first() else ():
         logger.error("%s failed: %s", name, reason)
@@ -134,7 +136,14 @@ def trainer(
             "give one of them"
         )
     data = TrainingData(dataset, validation, {})
-    return Training(data, config, Path(str(run_dir)), usable_device(device), inferer=inferer)
+    return Training(
+        data,
+        config,
+        Path(str(run_dir)),
+        usable_device(device),
+        progress=_is_watched(),
+        inferer=inferer,
+    )
 
 
 def complete(
@@ -148,12 +157,21 @@ def complete(
     The exit status is 1 where cases of ``data`` failed; the run is as good as without them.
     """
     if distributed.is_first():
-        extractor = make_extractor(brain_extraction)
-        complete_run(Path(str(run_dir)), device=usable_device(device), extract_brain=extractor)
+        complete_run(
+            Path(str(run_dir)),
+            device=usable_device(device),
+            extract_brain=make_extractor(brain_extraction),
+            progress=_is_watched(),
+        )
         print(f"run in {run_dir}")
     distributed.wait()
     if data.failed:
         raise SystemExit(1)
+
+
+def _is_watched() -> bool:
+    """Whether progress bars are wanted: in a log file each step of one is a line."""
+    return sys.stderr.isatty()
 
 
 # --- inference and evaluation ---------------------------------------------------------------------

@@ -315,6 +315,7 @@ def test_two_processes_train_together(
     done = run_monai(command, brains / "bundle")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"run in {tmp_path}") == 1
+    assert "step/s" not in done.stderr, "a bar in a log"
     rows = (tmp_path / "loss.csv").read_text().splitlines()
     # Sixteen slices an epoch in batches of four are two steps for each of two processes.
     assert [row.split(",")[1] for row in rows] == ["step", "2", "4"]
