@@ -38,7 +38,12 @@ def _minor(version: str) -> tuple[int, ...]:
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    mistake = user_error(error)
+    mistake: object = user_error(error)
+    if issubclass(kind, KeyboardInterrupt):
+        mistake = (
+            "stopped; what is finished stays: repeat the command to go on (a training: with "
+            "--resume)"
+        )
     if mistake is None:
         traceback.print_exception(kind, error, trace)
     else:

@@ -245,6 +245,8 @@ def test_a_users_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     mistake.__cause__ = InputError("data: no such folder")
     sys.excepthook(RuntimeError, mistake, None)
     assert capsys.readouterr().err == "anomap: data: no such folder\n"
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err.startswith("anomap: stopped; what is finished stays")
     sys.excepthook(RuntimeError, RuntimeError("a bug"), None)
     assert "RuntimeError: a bug" in capsys.readouterr().err
 
