@@ -451,19 +451,9 @@ def _run_config(arguments: argparse.Namespace) -> RunConfig:
 
 
 def _device(arguments: argparse.Namespace) -> Any:
-    import torch
+    from pipeline.model import usable_device
 
-    from pipeline.model import default_device
-
-    if arguments.device is None:
-        return default_device()
-    try:
-        device = torch.device(arguments.device)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {arguments.device}: not usable here ({reason})") from error
-    return device
+    return usable_device(arguments.device)
 
 
 # --- detect ------------------------------------------------------------------------------------

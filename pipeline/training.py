@@ -10,7 +10,7 @@ import math
 import time
 import typing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -278,19 +278,19 @@ def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> 
         return
     if not resume:
         raise InputError(
-            f"{run_dir}: a run is already there; give --resume to continue it, or another -o"
+            f"{run_dir}: a run is already there; give --resume to continue it, or another folder"
         )
     if changed := differences(load_config(path), config):
         raise InputError(
             f"{run_dir}: its config.yaml differs from what is asked for now in "
-            f"{', '.join(changed)}; resume with the same settings, or give another -o"
+            f"{', '.join(changed)}; resume with the same settings, or give another folder"
         )
     for name, cases in split.sections().items():
         before = find_cases(run_dir / "datalist.json", section=name).cases
         if {case.name for case in before} != {case.name for case in cases}:
             raise InputError(
-                f"{run_dir}: its {name} cases were {len(before)} others than the {len(cases)} of "
-                "DATA now; resume with the same data, or give another -o"
+                f"{run_dir}: its {name} cases were {len(before)} others than the {len(cases)} "
+                "found now; resume with the same data, or give another folder"
             )
 
 
@@ -367,7 +367,7 @@ class Training:
             self._run_engine(done, n_steps)
         if distributed.is_first():
             weights = self.ema.ema_model.state_dict()
-            write_atomically(self.run_dir / "model.pt", lambda path: torch.save(weights, path))
+            save_state(self.run_dir / "model.pt", weights)
 
     def _run_engine(self, done: int, n_steps: int) -> None:
         with (
@@ -505,7 +505,7 @@ class Training:
     def _checkpoint(self) -> None:
         state = {name: part.state_dict() for name, part in self._state().items()}
         state["rows"] = self.rows
-        write_atomically(self.run_dir / "last.pt", lambda path: torch.save(state, path))
+        save_state(self.run_dir / "last.pt", state)
 
     def _restore(self) -> None:
         path = self.run_dir / "last.pt"
@@ -529,6 +529,19 @@ class Training:
                 f"{path}: was left by another number of processes than the "
                 f"{distributed.n_processes()} of now; resume with as many"
             )
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; the same state gives the same bytes, so its SHA-256 tells the weights.
+
+    Given a path, `torch.save` would put the name of the temporary file into it.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+
+    write_atomically(path, write)
 
 
 def learning_rate_factor(step: int, n_steps: int, training: TrainingConfig) -> float:

@@ -323,3 +323,12 @@ def test_a_training_is_not_resumed_by_another_number_of_processes(
     monkeypatch.setattr(training.distributed, "n_processes", lambda: 2)
     with pytest.raises(InputError, match="by another number of processes than the 2 of now"):
         training.train(controls, one, tmp_path, resume=True, progress=False)
+
+
+def test_the_same_weights_are_the_same_file(tmp_path: Path) -> None:
+    """Their SHA-256 is in the provenance of every map."""
+    for name in ("a", "b"):
+        training.save_state(tmp_path / name / "model.pt", {"weight": torch.ones(3)})
+    first, second = (tmp_path / name / "model.pt" for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+    assert torch.equal(torch.load(first, weights_only=True)["weight"], torch.ones(3))
