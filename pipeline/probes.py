@@ -117,7 +117,7 @@ def write_probes(
     names: list[str] = []
     ordered = sorted(cases, key=lambda case: case.name)
     for i in range(N_PROBES):
-        case = ordered[i * len(ordered) // N_PROBES if len(ordered) > N_PROBES else i % len(ordered)]
+        case = ordered[i * max(len(ordered), N_PROBES) // N_PROBES % len(ordered)]
         try:
             probe = make_probe(case, config, i, extract_brain)
         except (ValueError, OSError, RuntimeError):  # a training goes on without it
