@@ -74,6 +74,7 @@ class Board:
     def __init__(self, folder: Path, config: RunConfig, done: int) -> None:
         self.config, self.charts = config, charts(config)
         self.writer = SummaryWriter(folder, purge_step=done + 1)
+        self.file: Any = self.writer.file_writer
 
     def __enter__(self) -> Board:
         return self
@@ -102,8 +103,9 @@ class Board:
         scores, lesion = pooled(probes, findings)
         self.scalar("phantoms/auprc", auprc(scores, lesion), step)
         self.scalar("phantoms/auroc", auroc(scores, lesion), step)
-        table = precision_recall_table(scores, lesion)
-        self._add(CURVE, summaries.pr_curve_raw(CURVE, *table, num_thresholds=N_THRESHOLDS), step)
+        tp, fp, tn, fn, ppv, recall = precision_recall_table(scores, lesion)
+        curve = summaries.pr_curve_raw(CURVE, tp, fp, tn, fn, ppv, recall, N_THRESHOLDS)
+        self._add(CURVE, curve, step)
         self.picture(MAPS, _map_picture(probes, findings), step)
 
     def end(self, step: int, *, with_probes: bool) -> None:
@@ -114,12 +116,12 @@ class Board:
         metrics = ["loss/val_epoch", "loss/val_best"]
         metrics += ["phantoms/auprc", "phantoms/auroc"] if with_probes else []
         for part in summaries.hparams(settings(self.config), dict.fromkeys(metrics, 0.0)):
-            self.writer.file_writer.add_summary(part, step)
+            self.file.add_summary(part, step)
 
     def _add(self, tag: str, summary: Any, step: int) -> None:
         for value in summary.value:
             value.metadata.summary_description = self.charts[tag]
-        self.writer.file_writer.add_summary(summary, step)
+        self.file.add_summary(summary, step)
 
     def _text(self, run_dir: Path, n_weights: int, probes: Sequence[Probe]) -> str:
         config, training = self.config, self.config.training
@@ -198,7 +200,7 @@ def _text(value: Any) -> str:
     return "all" if value is None else ", ".join(str(item) for item in value)
 
 
-def precision_recall_table(scores: np.ndarray, lesion: np.ndarray) -> tuple[np.ndarray, ...]:
+def precision_recall_table(scores: np.ndarray, lesion: np.ndarray) -> np.ndarray:
     """TP, FP, TN, FN, precision and recall at thresholds that are even in recall.
 
     Args:
@@ -206,7 +208,7 @@ def precision_recall_table(scores: np.ndarray, lesion: np.ndarray) -> tuple[np.n
         lesion: ``(n,)`` bool, of both kinds.
 
     Returns:
-        Six arrays ``(N_THRESHOLDS,)``; at the first threshold all of the lesion is called.
+        ``(6, N_THRESHOLDS)``; at the first threshold all of the lesion is called.
     """
     inside, outside = np.sort(scores[lesion]), np.sort(scores[~lesion])
     thresholds = np.quantile(inside, np.linspace(0, 1, N_THRESHOLDS), method="lower")
@@ -214,10 +216,9 @@ def precision_recall_table(scores: np.ndarray, lesion: np.ndarray) -> tuple[np.n
     true_negative = np.searchsorted(outside, thresholds)
     true_positive = inside.size - false_negative
     false_positive = outside.size - true_negative
-    return (
-        *(true_positive, false_positive, true_negative, false_negative),
-        *(true_positive / (true_positive + false_positive), true_positive / inside.size),
-    )
+    ppv = true_positive / (true_positive + false_positive)
+    counts = (true_positive, false_positive, true_negative, false_negative)
+    return np.stack([*counts, ppv, true_positive / inside.size])
 
 
 # --- pictures ------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ import nibabel as nib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
@@ -36,7 +38,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE, GREY = (
 LABEL_COLOUR, MASK_COLOUR = SKY, ORANGE
 MAP_COLOURS, ORDER_COLOURS = "inferno", "viridis"
 """Perceptually uniform, of maps and of lines that have an order."""
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -57,6 +59,8 @@ STYLE: dict[str, Any] = {
 }
 MAX_CASES = 6
 """Rows that fit on a page."""
+MAX_HEIGHT = 9.0
+"""Of a page, in inches."""
 SCALE_BAR_MM = 50.0
 NOISE_RANGE = 2.5
 STRIP = (0, 50, 100, 200, 300, 500, 800)
@@ -74,6 +78,11 @@ def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             return draw(*args, **kwargs)
 
     return styled
+
+
+def _tight(pad: float = 0.01, space: float = 0.01) -> ConstrainedLayoutEngine:
+    """Little room around the axes (inches) and between them (share of their size)."""
+    return ConstrainedLayoutEngine(w_pad=pad, h_pad=pad, wspace=space, hspace=space)
 
 
 def save(figure: Figure, path: Path) -> Path:
@@ -205,36 +214,42 @@ def case_page(panels: Sequence[Panels]) -> Figure:
     columns = {"input": "image", "pseudo-healthy": "restored", "anomaly map": "map"}
     columns |= {"mask at threshold": "mask", "label": "label"}
     columns = {t: key for t, key in columns.items() if any(_has(p, key) for p in panels)}
-    top = max((float(np.quantile(p.map, 0.999)) for p in panels if p.map.any()), default=1.0) or 1.0
+    norm = _map_norm([p.map for p in panels])
     high_mm, wide_mm = (max(p.size_mm[i] for p in panels) for i in (0, 1))
-    panel = (DOUBLE - 0.35) / max(len(columns), 4)
-    width = panel * len(columns) + 0.35
-    figure = Figure(
-        figsize=(width, panel * high_mm / wide_mm * len(panels) + 0.75), layout="constrained"
-    )
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+    shape = high_mm / wide_mm
+    panel = min((DOUBLE - 0.35) / max(len(columns), 4), (MAX_HEIGHT - 0.75) / shape / len(panels))
+    size = (panel * len(columns) + 0.35, panel * shape * len(panels) + 0.75)
+    figure = Figure(figsize=size, layout=_tight())
     axes = figure.subplots(len(panels), len(columns), squeeze=False)
-    shown = None
+    shown: Any = None
     for row, case in zip(axes, panels, strict=True):
         for ax, key in zip(row, columns.values(), strict=True):
             _empty(ax)
             ax.set(xlim=(-wide_mm / 2, wide_mm / 2), ylim=(-high_mm / 2, high_mm / 2))
-            drawn = _draw_panel(ax, case, key, top)
+            drawn = _draw_panel(ax, case, key, norm)
             shown = drawn if key == "map" else shown
         row[0].set_ylabel(_short(case.name), fontsize=6)
     for ax, title in zip(axes[0], columns, strict=True):
         ax.set_title(title)
     _scale_bar(axes[-1, 0], wide_mm, high_mm)
     bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.35, aspect=35, pad=0.01)
-    bar.set_label("anomaly map, arbitrary units (one scale for all rows)")
+    root = ", square root" if norm.gamma < 1 else ""
+    bar.set_label(f"anomaly map, arbitrary units (one scale for all rows{root})")
     return figure
+
+
+def _map_norm(maps: Sequence[np.ndarray]) -> PowerNorm:
+    """One scale for all maps; by the square root where one map would hide the others."""
+    tops = [float(np.quantile(values, 0.999)) for values in maps]
+    top = max(tops) or 1.0
+    return PowerNorm(0.5 if top > 4 * np.median(tops) else 1.0, vmin=0, vmax=top)
 
 
 def _has(case: Panels, key: str) -> bool:
     return getattr(case, key) is not None
 
 
-def _draw_panel(ax: Axes, case: Panels, key: str, top: float) -> Any:
+def _draw_panel(ax: Axes, case: Panels, key: str, norm: PowerNorm) -> Any:
     height, width = case.size_mm
     extent = (-width / 2, width / 2, -height / 2, height / 2)
     options: dict[str, Any] = {"origin": "lower", "extent": extent}
@@ -242,8 +257,8 @@ def _draw_panel(ax: Axes, case: Panels, key: str, top: float) -> Any:
         ax.text(0, 0, "none", color="white", fontsize=6, ha="center", va="center")
         return None
     if key == "map":
-        return ax.imshow(case.map, cmap=MAP_COLOURS, vmin=0, vmax=top, **options)
-    grey = case.restored if key == "restored" else case.image
+        return ax.imshow(case.map, cmap=MAP_COLOURS, norm=norm, **options)
+    grey = case.image if case.restored is None or key != "restored" else case.restored
     high = float(np.quantile(case.image[case.image > 0], 0.995)) if case.image.any() else 1.0
     drawn = ax.imshow(grey, cmap="gray", vmin=0, vmax=high, **options)
     outline = getattr(case, key)
@@ -312,12 +327,11 @@ def noise_gallery(picture: Tensor, seed: int = 0) -> Figure:
     rows: list[tuple[str, Sequence[tuple[str, Noise | None]]]] = [("kind", kinds)]
     rows += gallery_noises()
     n_columns = len(kinds)
-    figure = Figure(figsize=(DOUBLE, 6.3), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.03)
+    figure = Figure(figsize=(DOUBLE, 6.3), layout=_tight(0.02, 0.03))
     axes = figure.subplots(
         len(rows), n_columns + 1, width_ratios=[*[1] * n_columns, 1.75], squeeze=False
     )
-    shown = None
+    shown: Any = None
     for i, (row, (title, entries)) in enumerate(zip(axes, rows, strict=True)):
         colours = (BLACK, VERMILLION, SKY, BLUE) if i == 0 else _ordered(n_columns)
         for ax, (name, noise), colour in zip(row, entries, colours, strict=False):
@@ -375,11 +389,10 @@ def forward_strip(
     """
     noises: dict[str, Noise] = {"simplex": Simplex(), "Gaussian": Gaussian()}
     side = (DOUBLE - 0.3) / len(timesteps)
-    figure = Figure(figsize=(DOUBLE, 2 * side + 1.0), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+    figure = Figure(figsize=(DOUBLE, 2 * side + 1.0), layout=_tight())
     axes = figure.subplots(2, len(timesteps), squeeze=False)
     alphas = SimplexDDPMScheduler(schedule=schedule).alphas_cumprod
-    shown = None
+    shown: Any = None
     for row, (name, noise) in zip(axes, noises.items(), strict=True):
         for ax, t in zip(row, timesteps, strict=True):
             _empty(ax)
@@ -416,8 +429,7 @@ def score_bars(summary: Mapping[str, Any]) -> Figure:
     found = [_interval(m, key)[0] for m in methods.values() for key in ("auprc", dice)]
     if not any(math.isfinite(value) for value in found):
         raise InputError("the summary has no AUPRC and no Dice: no case has a label")
-    figure = Figure(figsize=(DOUBLE, 0.24 * len(methods) + 0.85), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.08)
+    figure = Figure(figsize=(DOUBLE, 0.24 * len(methods) + 0.85), layout=_tight(0.04, 0.08))
     axes = figure.subplots(1, 2, sharey=True)
     names = list(methods)
     titles = {"auprc": "AUPRC", "dice_at_threshold": "Dice at the threshold"}
@@ -429,7 +441,7 @@ def score_bars(summary: Mapping[str, Any]) -> Figure:
         ax.tick_params(axis="y", length=0)
     if dice == "dice_at_threshold":
         best = [_interval(methods[name], "dice_oracle")[0] for name in names]
-        circles = {"s": 14, "facecolor": "white", "edgecolor": BLACK, "zorder": 4}
+        circles: Any = {"s": 14, "facecolor": "white", "edgecolor": BLACK, "zorder": 4}
         axes[1].scatter(best, range(len(names)), label="at each case's best threshold", **circles)
         axes[1].legend(loc="lower left", bbox_to_anchor=(-0.03, 0.98), handletextpad=0.1)
     n_ill = max(method.get("n_tumour") or 0 for method in methods.values())
@@ -472,7 +484,7 @@ def _loss_curves(path: Path) -> Figure:
     with path.open(encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     epochs = [int(row["epoch"]) for row in rows]
-    figure = Figure(figsize=(SINGLE, 2.4), layout="constrained")
+    figure = Figure(figsize=(SINGLE, 2.4), layout=_tight(0.04))
     ax = figure.subplots()
     for column, colour, name in (
         ("train_loss", ORANGE, "training"),

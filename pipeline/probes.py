@@ -20,7 +20,7 @@ from pipeline.config import RunConfig
 from pipeline.loading import BrainExtractor
 from pipeline.nifti import write_atomically
 from pipeline.noise import derive_seed
-from pipeline.scheduler import SimplexDDPMScheduler
+from pipeline.scheduler import NoiseAt, SimplexDDPMScheduler
 from pipeline.scoring import blur, residual_map
 from pipeline.transforms import BRAIN, IMAGE, CaseTransforms
 from pipeline.tumour import insert_tumour
@@ -130,7 +130,8 @@ def write_probes(
         names.append(probe.name)
     if names:
         arrays["names"] = np.array(names)
-        write_atomically(run_dir / PROBES, functools.partial(np.savez_compressed, **arrays))
+        save: Any = np.savez_compressed
+        write_atomically(run_dir / PROBES, functools.partial(save, **arrays))
 
 
 def read_probes(run_dir: Path) -> list[Probe]:
@@ -176,14 +177,16 @@ def find(
             derive_seed(config.seed, "probe", probe.name, first + i, t) for i in range(len(part))
         ]
         field = scheduler.noise.seeded(part, seeds)
-        restored.append(
-            scheduler.reconstruct(network, part, t, lambda _, field=field: field).float().cpu()
-        )
+        restored.append(scheduler.reconstruct(network, part, t, _always(field)).float().cpu())
     images = torch.cat(restored)
     residual = residual_map(probe.slices, images, probe.brain, config.detection.residual)
     if sigma_mm := config.detection.median_mm / 12**0.5:
         residual = blur(residual, probe.brain, config.grid, sigma_mm)
     return Findings(images, residual * probe.brain)
+
+
+def _always(field: Tensor) -> NoiseAt:
+    return lambda _: field
 
 
 def pooled(probes: Sequence[Probe], findings: Sequence[Findings]) -> tuple[np.ndarray, np.ndarray]:
