@@ -564,7 +564,7 @@ def _items(dataset: Subset) -> Iterator[dict[str, Tensor]]:
 
 def _spread_indices(n: int, wanted: int) -> list[int]:
     """At most ``wanted`` indices, evenly over ``range(n)``."""
-    return sorted({int((i + 0.5) * n / wanted) for i in range(min(n, wanted))})
+    return sorted({int((i + 0.5) * n / wanted) for i in range(wanted)})
 
 
 def _spread(dataset: SliceDataset, wanted: int) -> Subset:
