@@ -152,17 +152,17 @@ class Board:
             f"# anomap: {config.preset} preset, {', '.join(config.modalities)}\n\n"
             "A diffusion network learns to restore healthy brains. What it cannot restore in a "
             "scan is called anomalous.\n\n"
-            + _table(("this run", ""), facts)
-            + "\n## What the charts show\n\nSteps are batches. Besides Scalars and Images: **PR "
+            + _listed(facts)
+            + "\n## What the charts show\n\nSteps are batches. Beside Scalars and Images: **PR "
             "Curves**, **Custom Scalars** (two curves in one chart), **HParams** (settings and "
-            "final metrics, once the training is done; several runs under one `--logdir` "
-            "are rows of one table).\n\n" + _table(("chart", "shows"), shown)
+            "final metrics, once the training is done; the runs under one `--logdir` are rows of "
+            "one table).\n\n" + _listed(shown)
         )
 
 
-def _table(heading: tuple[str, str], rows: Mapping[str, str]) -> str:
-    lines = [heading, ("---", "---"), *rows.items()]
-    return "".join(f"| {a} | {b.replace('|', '&#124;')} |\n" for a, b in lines)
+def _listed(rows: Mapping[str, str]) -> str:
+    # A table's first column is broken within words there.
+    return "".join(f"- **{name}**: {text}\n" for name, text in rows.items())
 
 
 def _cases(run_dir: Path) -> str:
@@ -177,27 +177,32 @@ def _about(probes: Sequence[Probe]) -> str:
         return "none: no validation case could take a synthetic tumour"
     lesion = sum(int(probe.lesion.sum()) for probe in probes)
     brain = sum(int(probe.brain.sum()) for probe in probes)
-    names = ", ".join(probe.name for probe in probes)
+    names = ", ".join(dict.fromkeys(probe.name for probe in probes))
     return (
-        f"a synthetic tumour in each of {names}; tumour is {100 * lesion / brain:.1f} % of the "
-        f"brain, so a map that knows nothing has an AUPRC of {lesion / brain:.3f}"
+        f"{len(probes)} synthetic tumours, put into {names}; tumour is "
+        f"{100 * lesion / brain:.1f} % of the brain, so a map that knows nothing has an AUPRC of "
+        f"{lesion / brain:.3f}"
     )
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
-    """What decides a training, flat, each value a number, a text or a bool."""
+    """What decides a training, flat, each value a number or a text."""
     tree = to_dict(config)
     names = ("modalities", "preset", "network", "seed", "validation_fraction", "hold_out")
     flat: dict[str, Any] = {name: tree[name] for name in names}
     for section in ("grid", "diffusion", "training"):
         flat |= {f"{section}.{key}": value for key, value in tree[section].items()}
-    return {k: v if isinstance(v, bool | int | float | str) else _text(v) for k, v in flat.items()}
+    return {key: _shown(value) for key, value in flat.items()}
 
 
-def _text(value: Any) -> str:
+def _shown(value: Any) -> int | float | str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "all"}[value]
+    if isinstance(value, int | float | str):
+        return value
     if isinstance(value, dict):
         return ", ".join(f"{key} {item}" for key, item in value.items()) or "default"
-    return "all" if value is None else ", ".join(str(item) for item in value)
+    return ", ".join(str(item) for item in value)
 
 
 def precision_recall_table(scores: np.ndarray, lesion: np.ndarray) -> np.ndarray:
