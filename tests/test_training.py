@@ -107,6 +107,11 @@ def test_another_run_in_the_folder_is_not_overwritten(
         training.train(controls, replace(config, seed=9), tmp_path, resume=True, progress=False)
 
 
+def test_few_slices_are_all_taken_and_many_are_thinned_evenly() -> None:
+    assert training._spread_indices(5, 256) == [0, 1, 2, 3, 4]
+    assert training._spread_indices(9, 3) == [1, 4, 7]
+
+
 def test_too_few_subjects_are_refused_before_any_work(
     controls: list[Case], config: RunConfig, tmp_path: Path
 ) -> None:
