@@ -347,7 +347,7 @@ def _add_train(commands: Any, common: argparse.ArgumentParser) -> None:
         "--preset", default="tiny", help="tiny (default), small, base or paper; see README"
     )
     parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
-    parser.add_argument("--noise", choices=("simplex", "gaussian", "coarse"))
+    parser.add_argument("--noise", choices=("simplex", "gaussian", "coarse", "mixed"))
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--hold-out", type=int, default=0, help="subjects not to touch at all")
     parser.add_argument(

@@ -74,3 +74,12 @@ def test_colours_are_for_terminals(
     monkeypatch.setenv("NO_COLOR", "1")
     assert main(WRONG) == 2
     assert capsys.readouterr().err.startswith("anomap: nowhere")
+
+
+def test_every_noise_can_be_trained_with(capsys: pytest.CaptureFixture[str]) -> None:
+    from pipeline.noise import NOISES
+
+    for name in NOISES:
+        words = ["train", "nowhere", "--modality", "flair", "-o", "run", "--noise", name]
+        assert main(words) == 2
+        assert "nowhere" in capsys.readouterr().err
