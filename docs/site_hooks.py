@@ -1,0 +1,112 @@
+"""What `make docs` does beyond MkDocs: pages where the repository has them, modules, equations.
+
+Files keep their paths of the repository, so that README, model cards and pages are written once and
+their links work in both places. Equations become MathML, which browsers show by themselves.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+SHOWN = (
+    *("README.md", "CHANGELOG.md", "LICENSE", "docs/*.md", "docs/*.png"),
+    *("docs/*.css", "docs/*.js", "data/*.md", "data/*.json"),
+    *("bundles/*/docs/*", "bundles/*/LICENSE"),
+)
+"""Files of the site, beside those of the theme."""
+API = "docs/api"
+_GROUP = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| (.+) \|$", re.MULTILINE)
+_NAME = re.compile(r"(?<![`\[])`(pipeline(?:\.\w+)+)(\(\))?`(?!`)")
+_FILE = re.compile(r"(?<![`\[])`pipeline/(\w+)\.py`(?!`)")
+_FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+_EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def module_groups() -> list[tuple[list[str], str]]:
+    """Names of modules and what they do, row by row of the README's table."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [(re.findall(r"\w+", names), what) for names, what in _GROUP.findall(text)]
+
+
+def model_cards() -> list[str]:
+    """Paths of the cards of the bundles, from the root."""
+    cards = sorted(ROOT.glob("bundles/*/docs/README.md"))
+    return [card.relative_to(ROOT).as_posix() for card in cards]
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Fill the navigation."""
+    assert config.nav is not None
+    pages: list[Any] = [
+        {", ".join(modules): f"{API}/{modules[0]}.md"} for modules, _ in module_groups()
+    ]
+    cards = [{card.split("/")[1]: card} for card in model_cards()]
+    config.nav += [
+        {"Model cards": cards},
+        {"API": [f"{API}/index.md", *pages]},
+        {"Changes": "CHANGELOG.md"},
+    ]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """The theme's files, those of the repository at their own paths, and a page a row of modules."""
+    docs_dir = Path(config.docs_dir)
+    kept = [f for f in files if f.src_dir is None or Path(f.src_dir) != docs_dir]
+    paths = sorted({path for pattern in SHOWN for path in ROOT.glob(pattern)})
+    ours = [
+        File(p.relative_to(ROOT).as_posix(), str(ROOT), config.site_dir, config.use_directory_urls)
+        for p in paths
+        if p.is_file()
+    ]
+    made = [
+        File.generated(config, f"{API}/{modules[0]}.md", content=_modules_page(modules, what))
+        for modules, what in module_groups()
+    ]
+    index = File.generated(config, f"{API}/index.md", content=_api_index())
+    return Files([*kept, *ours, *made, index])
+
+
+def _modules_page(modules: list[str], what: str) -> str:
+    blocks = "\n\n".join(f"::: pipeline.{module}" for module in modules)
+    return f"# {', '.join(modules)}\n\n{what[0].upper()}{what[1:]}.\n\n{blocks}\n"
+
+
+def _api_index() -> str:
+    rows = [
+        f"| {', '.join(f'[`{m}`][pipeline.{m}]' for m in modules)} | {what} |"
+        for modules, what in module_groups()
+    ]
+    table = "\n".join(["| module | what it does |", "|---|---|", *rows])
+    return (
+        "# API\n\nModules of the package `pipeline`, in the order in which the data meets them; "
+        f"one imports only from those before it.\n\n{table}\n"
+    )
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Names of modules, functions and classes become links to their entries."""
+    parts = _FENCE.split(markdown)
+    for i in range(0, len(parts), 2):
+        parts[i] = _NAME.sub(r"[`\1\2`][\1]", parts[i])
+        parts[i] = _FILE.sub(r"[`pipeline/\1.py`][pipeline.\1]", parts[i])
+    return "".join(parts)
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Equations become MathML."""
+
+    def rendered(match: re.Match[str]) -> str:
+        display = "block" if match[1] == "div" else "inline"
+        return convert(html.unescape(match[2]).strip(), display=display)
+
+    return _EQUATION.sub(rendered, content)
