@@ -1,16 +1,22 @@
 """What `make docs` does beyond MkDocs: pages where the repository has them, modules, equations.
 
 Files keep their paths of the repository, so that README, model cards and pages are written once and
-their links work in both places. Equations become MathML, which browsers show by themselves.
+their links work in both places. Equations become MathML, which browsers show by themselves; for
+brackets and roots that grow with what they hold, the page brings a font with it.
 """
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import re
+from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from fontTools import subset
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -29,6 +35,20 @@ _NAME = re.compile(r"(?<![`\[])`(pipeline(?:\.\w+)+)(\(\))?`(?!`)")
 _FILE = re.compile(r"(?<![`\[])`pipeline/(\w+)\.py`(?!`)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+# Letters, Greek, accents, punctuation, operators, arrows, brackets, and the italics of mathematics.
+_CHARACTERS = (
+    *((0x20, 0x100), (0x2C6, 0x2DE), (0x300, 0x340), (0x370, 0x400), (0x2010, 0x2070)),
+    *((0x2100, 0x2300), (0x2308, 0x230C), (0x1D434, 0x1D468), (0x1D6A4, 0x1D71C)),
+)
+
+# Accents as the converter writes them, and as they stand well above a letter.
+_ACCENTS = {
+    "<mo>&#x0005E;</mo></mover>": '<mo stretchy="false">&#x002C6;</mo></mover>',
+    '<mover><mi>&#x003B1;</mi><mo stretchy="true">&#x000AF;</mo></mover>': (
+        '<mover accent="true"><mi>&#x003B1;</mi><mo stretchy="false">&#x000AF;</mo></mover>'
+    ),
+}
 
 
 def module_groups() -> list[tuple[list[str], str]]:
@@ -52,7 +72,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     cards = [{card.split("/")[1]: card} for card in model_cards()]
     config.nav += [
         {"Model cards": cards},
-        {"API": [f"{API}/index.md", *pages]},
+        {"API": [{"Overview": f"{API}/index.md"}, *pages]},
         {"Changes": "CHANGELOG.md"},
     ]
     return config
@@ -107,6 +127,33 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 
     def rendered(match: re.Match[str]) -> str:
         display = "block" if match[1] == "div" else "inline"
-        return convert(html.unescape(match[2]).strip(), display=display)
+        equation = convert(html.unescape(match[2]).strip(), display=display)
+        for old, new in _ACCENTS.items():
+            equation = equation.replace(old, new)
+        return equation
 
     return _EQUATION.sub(rendered, content)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Pages with equations get the font; in the page itself, as a file may not load another."""
+    return output.replace("</head>", f"{_font()}</head>", 1) if "<math" in output else output
+
+
+@cache
+def _font() -> str:
+    """A style with the characters of STIX Two Math (OFL 1.1) that equations need."""
+    options = subset.Options(flavor="woff", layout_features=["*"], hinting=False)
+    path = distribution("ziamath").locate_file("ziamath/fonts/STIXTwoMath-Regular.ttf")
+    font = subset.load_font(str(path), options)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(unicodes=[c for first, last in _CHARACTERS for c in range(first, last)])
+    subsetter.subset(font)
+    file = io.BytesIO()
+    subset.save_font(font, file, options)
+    data = base64.b64encode(file.getvalue()).decode()
+    return (
+        '<style>@font-face { font-family: "STIX Two Math"; '
+        f'src: url("data:font/woff;base64,{data}") }} math {{ font-family: "STIX Two Math" }}'
+        "</style>"
+    )
