@@ -36,14 +36,16 @@ _FILE = re.compile(r"(?<![`\[])`pipeline/(\w+)\.py`(?!`)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
-# Letters, Greek, accents, punctuation, operators, arrows, brackets, and the italics of mathematics.
+# Letters, Greek, accents, punctuation, operators, arrows, brackets; italics and bold digits.
 _CHARACTERS = (
     *((0x20, 0x100), (0x2C6, 0x2DE), (0x300, 0x340), (0x370, 0x400), (0x2010, 0x2070)),
     *((0x2100, 0x2300), (0x2308, 0x230C), (0x1D434, 0x1D468), (0x1D6A4, 0x1D71C)),
+    (0x1D7CE, 0x1D7D8),
 )
 
-# Accents as the converter writes them, and as they stand well above a letter.
-_ACCENTS = {
+# Accents and the bold 1 as the converter writes them, and as browsers show them well.
+_MENDED = {
+    '<mn mathvariant="bold">1</mn>': "<mn>&#x1D7CF;</mn>",
     "<mo>&#x0005E;</mo></mover>": '<mo stretchy="false">&#x002C6;</mo></mover>',
     '<mover><mi>&#x003B1;</mi><mo stretchy="true">&#x000AF;</mo></mover>': (
         '<mover accent="true"><mi>&#x003B1;</mi><mo stretchy="false">&#x000AF;</mo></mover>'
@@ -128,7 +130,7 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     def rendered(match: re.Match[str]) -> str:
         display = "block" if match[1] == "div" else "inline"
         equation = convert(html.unescape(match[2]).strip(), display=display)
-        for old, new in _ACCENTS.items():
+        for old, new in _MENDED.items():
             equation = equation.replace(old, new)
         return equation
 

@@ -21,10 +21,8 @@ from headless import Watched
 from pipeline.cli import _parser
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "data" / "README.md"]
-    + [*ROOT.glob("docs/*.md"), *ROOT.glob("bundles/*/docs/README.md")]
-)
+PATTERNS = ("README.md", "data/README.md", "docs/*.md", "bundles/*/docs/README.md")
+PAGES = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 FEWEST_COMMANDS = 30
@@ -90,10 +88,7 @@ def test_the_pages_hold_commands() -> None:
     ("page", "words"), COMMANDS, ids=[f"{page}: {' '.join(words)}" for page, words in COMMANDS]
 )
 def test_a_command_of_a_page_parses(page: str, words: list[str]) -> None:
-    try:
-        _parser().parse_args(words)
-    except SystemExit as stopped:
-        assert stopped.code == 0, f"{page}: anomap {' '.join(words)}"
+    assert _parser().parse_args(words).command == words[0]
 
 
 def test_a_wrong_command_does_not_parse() -> None:
