@@ -81,7 +81,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """The theme's files, those of the repository at their own paths, and a page a row of modules."""
+    """Files of the theme, files of the repository at their own paths, and pages of modules."""
     docs_dir = Path(config.docs_dir)
     kept = [f for f in files if f.src_dir is None or Path(f.src_dir) != docs_dir]
     paths = sorted({path for pattern in SHOWN for path in ROOT.glob(pattern)})
