@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.noise import Noise, make_noise
-from pipeline.phantom import make_phantom
+from pipeline.perturbation import perturb, phantom_slice, radial_spectrum
 from pipeline.scheduler import SCHEDULES, SimplexDDPMScheduler
 
 SIZE = 192
@@ -24,36 +24,6 @@ N_FIELDS = 16
 """Fields that a spectrum is the mean of."""
 STRIP = (0, 100, 200, 300, 400, 600, 800, 999)
 COLOURS = {"simplex": "#0b5a94", "gaussian": "#b34700", "coarse": "#00785a"}
-
-
-def radial_spectrum(fields: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Mean power over rings of spatial frequency.
-
-    Args:
-        fields: ``(N, H, W)``, square.
-
-    Returns:
-        Frequencies in cycles a pixel, from one cycle a field to 0.5, and the power at each: 1
-        everywhere for white noise of unit variance.
-    """
-    n = fields.shape[-1]
-    power = torch.fft.fft2(fields.double()).abs().square().mean(0) / (n * n)
-    frequency = torch.fft.fftfreq(n)
-    radius = (frequency[:, None].square() + frequency[None, :].square()).sqrt()
-    ring = (radius * n).round().long()
-    totals = torch.zeros(int(ring.max()) + 1, dtype=torch.float64)
-    counts = totals.clone()
-    totals.index_add_(0, ring.flatten(), power.flatten())
-    counts.index_add_(0, ring.flatten(), torch.ones_like(power).flatten())
-    keep = slice(1, n // 2 + 1)
-    return np.arange(1, n // 2 + 1) / n, (totals / counts)[keep].numpy()
-
-
-def perturb(image: Tensor, noise: Noise, schedule: str, t: int, seed: int) -> Tensor:
-    """x_t of a picture ``(H, W)`` in [-1, 1], with a field that depends on the seed alone."""
-    sample = image[None, None]
-    scheduler = SimplexDDPMScheduler(schedule=schedule, noise=noise)
-    return scheduler.add_noise(sample, noise.seeded(sample, [seed]), t)[0, 0]
 
 
 def grey(values: Tensor, low: float = -1.0, high: float = 1.0) -> np.ndarray:
@@ -79,27 +49,8 @@ def read_picture(data: bytes) -> Tensor:
 
 
 @st.cache_data(show_spinner="Drawing a synthetic brain …")
-def phantom_slice(seed: int) -> np.ndarray:
-    """An axial slice of a synthetic FLAIR brain with a tumour, ``(SIZE, SIZE)`` in [-1, 1]."""
-    phantom = make_phantom(
-        np.random.default_rng(seed), ["flair"], tumour=True, spacing_mm=2.0, contrast="bright"
-    )
-    volume = phantom.images["flair"]
-    z = int(phantom.label.astype(bool).sum((0, 1)).argmax())
-    section = _squared(volume[:, :, z].T)  # rows run to the back, columns to the left
-    high = float(np.quantile(section[section > 0], 0.995))
-    picture = Image.fromarray((np.clip(section / high, 0, 1) * 255).astype(np.uint8))
-    small = picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    return np.asarray(small, dtype=np.float32) / 127.5 - 1
-
-
-def _squared(section: np.ndarray, rim: int = 3) -> np.ndarray:
-    """The smallest square around what is not 0, with a rim."""
-    rows, columns = (np.flatnonzero(section.any(axis)) for axis in (1, 0))
-    half = max(np.ptp(rows), np.ptp(columns)) // 2 + rim
-    middle = [(along[0] + along[-1]) // 2 for along in (rows, columns)]
-    padded = np.pad(section, half)
-    return padded[middle[0] : middle[0] + 2 * half, middle[1] : middle[1] + 2 * half]
+def _phantom(seed: int) -> np.ndarray:
+    return phantom_slice(seed, SIZE).numpy()
 
 
 def _picture() -> Tensor:
@@ -110,7 +61,7 @@ def _picture() -> Tensor:
             return read_picture(upload.getvalue())
         except ValueError as error:
             st.error(f"{upload.name}: {error}.")
-    return torch.from_numpy(phantom_slice(0))
+    return torch.from_numpy(_phantom(0))
 
 
 def _noises() -> dict[str, Noise]:

@@ -22,8 +22,7 @@ def deepbet() -> BrainExtractor:
         from deepbet import BrainExtraction
     except ImportError as error:
         raise InputError(
-            "--brain-extraction deepbet needs a further package; install it with "
-            "`pip install -e '.[brain-extraction]'` in the project's folder"
+            "--brain-extraction deepbet needs a further package: pip install deepbet"
         ) from error
     extraction = BrainExtraction()
 

@@ -441,7 +441,7 @@ def _nothing_found(root: Path, left_out: Mapping[Path, str], asked: Sequence[str
     return (
         f"{root}: no case{wanted} found, expected NIfTI files or pictures named "
         f"<case>_<modality>, BIDS, MSD or a datalist; {reasons or 'there is no image file'}. "
-        "DICOM files need dcm2niix first; data/README.md shows the layouts"
+        "DICOM files need dcm2niix first; data/README.md of anomap shows the layouts"
     )
 
 

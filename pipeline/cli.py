@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         add(commands, common)
     _add_export(commands, common)
     _add_report(commands, common)
+    _add_figures(commands, common)
     _add_app(commands, common)
     _add_demo(commands, common)
     return parser
@@ -451,19 +452,9 @@ def _run_config(arguments: argparse.Namespace) -> RunConfig:
 
 
 def _device(arguments: argparse.Namespace) -> Any:
-    import torch
+    from pipeline.model import usable_device
 
-    from pipeline.model import default_device
-
-    if arguments.device is None:
-        return default_device()
-    try:
-        device = torch.device(arguments.device)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {arguments.device}: not usable here ({reason})") from error
-    return device
+    return usable_device(arguments.device)
 
 
 # --- detect ------------------------------------------------------------------------------------
@@ -814,6 +805,47 @@ def _run_report(arguments: argparse.Namespace) -> int:
         progress=not arguments.quiet,
     )
     return _finish({}, f"report in {page}; open it in a browser")
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def _add_figures(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "figures",
+        "figures for a paper, PDF and PNG: noise and its spectra, the forward process; of results, "
+        "panels of cases and bars of scores",
+        "anomap figures -o figures/\n  anomap figures bench/ ablation/ -o figures/",
+    )
+    parser.add_argument(
+        "results", type=Path, nargs="*", metavar="RESULTS", help="of detect, evaluate or benchmark"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
+    parser.add_argument(
+        "--scan", type=Path, help="whose slice noise is added to (default: a synthetic brain)"
+    )
+    parser.add_argument("--method", help="of a benchmark whose maps are shown (default: anomap)")
+    parser.add_argument(
+        "--labels", type=Path, metavar="DATA", help="images and labels, if RESULTS do not say where"
+    )
+    parser.set_defaults(run=_run_figures)
+
+
+def _run_figures(arguments: argparse.Namespace) -> int:
+    from pipeline.plates import CAPTIONS, write_figures
+
+    n_figures, failed = write_figures(
+        arguments.out,
+        arguments.results,
+        scan=arguments.scan,
+        labels=arguments.labels,
+        method=arguments.method,
+        seed=arguments.seed,
+        progress=not arguments.quiet,
+    )
+    return _finish(failed, f"{n_figures} figures; look at {arguments.out / CAPTIONS}")
 
 
 # --- app ---------------------------------------------------------------------------------------

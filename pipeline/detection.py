@@ -205,8 +205,8 @@ def is_done(folder: Path, provenance: dict[str, Any]) -> bool:
         return False
     if changed := sorted(key for key in provenance if before.get(key) != provenance[key]):
         raise InputError(
-            f"{folder}: holds a result with other {', '.join(changed)}; give --overwrite or "
-            "another -o"
+            f"{folder}: holds a result with other {', '.join(changed)}; give --overwrite to "
+            "replace it, or another output folder"
         )
     return all(path.is_file() for path in files)
 

@@ -21,6 +21,7 @@ from monai.inferers import Inferer
 from monai.transforms import MapTransform
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
+from tqdm import tqdm
 
 from pipeline.brain_extraction import make_extractor
 from pipeline.calibration import load_calibration
@@ -30,16 +31,17 @@ from pipeline.detection import (
     Detector,
     SourceMaps,
     case_record,
+    is_done,
     make_detector,
     to_source,
     write_result,
 )
 from pipeline.errors import InputError
 from pipeline.methods import OURS, MapResult
-from pipeline.model import default_device, load_model
+from pipeline.model import load_model, usable_device
 from pipeline.nifti import make_folder
 from pipeline.reconstruction import evaluations_per_slice
-from pipeline.startup import user_error
+from pipeline.startup import reason_of
 from pipeline.transforms import CaseTransforms, Prepared
 
 logger = logging.getLogger(__name__)
@@ -52,24 +54,32 @@ def load_detector(
     device: str | torch.device | None = None,
     *,
     false_positive_rate: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Detector:
     """The recipe of a run, ready for cases; as `anomap detect` has it.
 
+    Args:
+        false_positive_rate: of the threshold; None takes that of the run.
+        seed: of the noise; None takes that of `make_detector`.
+
     Raises:
-        InputError: see `load_model`, `load_calibration` and `make_detector`.
+        InputError: see `usable_device`, `load_model`, `load_calibration` and `make_detector`.
     """
-    model = load_model(Path(run_dir), torch.device(device or default_device()))
-    calibration = load_calibration(Path(run_dir) / CALIBRATION)
+    run = Path(str(run_dir))
+    model = load_model(run, usable_device(device))
+    calibration = load_calibration(run / CALIBRATION)
+    chosen = {} if seed is None else {"seed": seed}
     return make_detector(
-        OURS, model, calibration, false_positive_rate=false_positive_rate, seed=seed
+        OURS, model, calibration, false_positive_rate=false_positive_rate, **chosen
     )
 
 
 def list_cases(
     dataset_dir: str | Path, detector: Detector, **options: Any
-) -> list[dict[str, Case]]:
-    """An item for each case in a folder (or file, or datalist) that the model can read.
+) -> list[dict[Hashable, Any]]:
+    """An item for each case in a folder, file or datalist.
+
+    It is ``{"case": Case}``, or ``{"image": name, "unusable": reason}`` without all modalities.
 
     Args:
         options: of `find_cases`: ``label_scheme``, ``section`` ...
@@ -79,10 +89,12 @@ def list_cases(
     """
     assert detector.model is not None
     modalities = detector.model.config.modalities
-    cohort = find_cases(Path(dataset_dir), modalities=modalities, **options)
-    for name, reason in cohort.incomplete.items():
-        logger.warning("not used: %s: %s", name, reason)
-    return [{"case": case} for case in cohort.cases]
+    cohort = find_cases(str(dataset_dir), modalities=modalities, **options)
+    for note in cohort.notes:
+        logger.warning("note: %s", note)
+    usable: list[dict[Hashable, Any]] = [{"case": case} for case in cohort.cases]
+    incomplete = cohort.incomplete.items()
+    return usable + [{"image": name, "unusable": reason} for name, reason in incomplete]
 
 
 class PrepareCased(MapTransform):
@@ -114,13 +126,16 @@ class PrepareCased(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         case = data["case"] if "case" in data else self._case_of(data["image"])
         prepared = self.transforms(case)
-        provenance = self.detector.provenance(case, self.transforms)
         return {
             **data,
             "image": as_volume(prepared),
             "prepared": prepared,
-            "provenance": provenance,
+            "provenance": self.provenance(case),
         }
+
+    def provenance(self, case: Case) -> dict[str, Any]:
+        """All that the result of a case depends on."""
+        return self.detector.provenance(case, self.transforms)
 
     def _case_of(self, image: str | Path) -> Case:
         cohort = find_cases(Path(image), modalities=self.transforms.load.modalities)
@@ -150,6 +165,31 @@ def to_stack(volume: Tensor) -> Tensor:
     return volume.permute(3, 0, 2, 1).contiguous()
 
 
+class FinishedCases:
+    """Which cases `SaveCases` has left before, by the same weights and settings; see `is_done`.
+
+    Args:
+        prepare: gives what a result depends on.
+        output_dir: of `SaveCases`.
+        overwrite: none counts as finished.
+    """
+
+    def __init__(
+        self, prepare: PrepareCased, output_dir: str | Path, overwrite: bool = False
+    ) -> None:
+        self.prepare, self.output_dir, self.overwrite = prepare, Path(str(output_dir)), overwrite
+
+    def __call__(self, case: Case) -> bool:
+        """Whether the case is finished.
+
+        Raises:
+            InputError: there is a finished result of other settings.
+        """
+        if self.overwrite:
+            return False
+        return is_done(self.output_dir / case.name, self.prepare.provenance(case))
+
+
 class CaseDataset(IterableDataset):
     """Transformed items; one that cannot be used is logged and left out, the others go on.
 
@@ -158,24 +198,33 @@ class CaseDataset(IterableDataset):
 
     Args:
         data: items, as `list_cases` gives them.
-        transform: what is done to each.
+        transform: what is done to each that is not ``unusable``.
+        finished: tells the cases to skip; None skips none.
 
     Raises:
         InputError: no item could be used.
     """
 
-    def __init__(self, data: Sequence[Mapping[Hashable, Any]], transform: Any) -> None:
-        self.data, self.transform = data, transform
+    def __init__(
+        self,
+        data: Sequence[Mapping[Hashable, Any]],
+        transform: Any,
+        finished: Callable[[Case], bool] | None = None,
+    ) -> None:
+        self.data, self.transform, self.finished = data, transform, finished
         self.failed: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Any]:
         self.failed = {}
-        for item in self.data:
+        for item in tqdm(self.data, desc="detecting", unit="case", disable=None):
             try:
-                yield self.transform(item)
+                if "unusable" in item:
+                    raise InputError(item["unusable"])
+                if self.finished is None or not self.finished(item["case"]):
+                    yield self.transform(item)
             except Exception as error:
                 name = getattr(item.get("case"), "name", str(item.get("image")))
-                self.failed[name] = str(user_error(error) or error)
+                self.failed[name] = reason_of(error)
                 logger.error("%s failed: %s", name, self.failed[name])
         if len(self.failed) == len(self.data):
             raise InputError(f"no case could be used: {next(iter(self.failed.values()), 'none')}")
@@ -280,7 +329,7 @@ class SaveCases:
     """
 
     def __init__(self, detector: Detector, output_dir: str | Path) -> None:
-        self.detector, self.output_dir = detector, Path(output_dir)
+        self.detector, self.output_dir = detector, Path(str(output_dir))
         self.start = 0.0
         make_folder(self.output_dir)
 

@@ -71,8 +71,8 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
     weights, atlases = run_dir / "model.pt", run_dir / ATLASES
     if not weights.is_file():
         raise InputError(
-            f"{run_dir}: the training is not finished (no model.pt); continue it with "
-            "`anomap train ... --resume`"
+            f"{run_dir}: the training is not finished (no model.pt); repeat its command with "
+            "--resume"
         )
     network = build_network(config.network, len(config.modalities))
     try:
@@ -126,3 +126,20 @@ def _sha256(path: Path) -> str:
 def default_device() -> torch.device:
     """CUDA where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def usable_device(name: str | torch.device | None) -> torch.device:
+    """The device of that name, as ``cuda:1``; None takes `default_device`.
+
+    Raises:
+        InputError: there is none, or PyTorch cannot use it.
+    """
+    if name is None:
+        return default_device()
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name}: not usable here ({reason})") from error
+    return device

@@ -38,11 +38,25 @@ def _minor(version: str) -> tuple[int, ...]:
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    mistake = user_error(error)
+    mistake: object = user_error(error)
+    if issubclass(kind, KeyboardInterrupt):
+        mistake = (
+            "stopped; what is finished stays: repeat the command to go on (a training: with "
+            "--resume)"
+        )
     if mistake is None:
         traceback.print_exception(kind, error, trace)
     else:
         print(f"anomap: {mistake}", file=sys.stderr)
+
+
+def reason_of(error: BaseException) -> str:
+    """A line that says what failed: the user's mistake, or the error that MONAI wrapped."""
+    if (mistake := user_error(error)) is not None:
+        return str(mistake)
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return f"{type(error).__name__}: {error}"
 
 
 def user_error(error: BaseException | None) -> InputError | None:

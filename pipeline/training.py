@@ -10,24 +10,24 @@ import math
 import time
 import typing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Events
 from ignite.handlers import EMAHandler
 from monai.engines import DiffusionPrepareBatch, SupervisedTrainer
-from monai.handlers import TensorBoardStatsHandler
 from monai.inferers import DiffusionInferer
 from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from pipeline import distributed
+from pipeline.board import PICTURES, Board, labelled_grid
 from pipeline.cases import Case, find_cases, split_cases, write_datalist
 from pipeline.config import RunConfig, TrainingConfig, differences, dump_config, load_config
 from pipeline.dataset import EpochSampler, SliceDataset, build_stacks
@@ -37,6 +37,7 @@ from pipeline.model import default_device, make_scheduler
 from pipeline.network import build_network
 from pipeline.nifti import make_folder, write_atomically, write_text
 from pipeline.noise import VolumeNoise, derive_seed
+from pipeline.probes import find, read_probes, write_probes
 from pipeline.provenance import software
 from pipeline.scheduler import SimplexDDPMScheduler
 from pipeline.transforms import BACKGROUND, CaseTransforms
@@ -44,6 +45,10 @@ from pipeline.transforms import BACKGROUND, CaseTransforms
 LOSS_COLUMNS = ("epoch", "step", "train_loss", "val_loss", "learning_rate", "seconds")
 PICTURE_TIMESTEPS = (100, 300, 500)
 VALIDATION_SLICES = 256
+STEPS_A_POINT = 10
+"""Of the chart of single steps."""
+EPOCHS_A_LOOK = 5
+"""Pictures and tumours are looked at in the first, sixth ... and in the last epoch."""
 N_DEPTHS = 8
 """Of coherent noise: so few that their operators stay in the cache."""
 
@@ -235,6 +240,8 @@ def prepare(
             write_datalist(run_dir / "datalist.json", split.sections())
             write_text(run_dir / "run.json", json.dumps(software(), indent=1) + "\n")
             write_text(run_dir / "config.yaml", dump_config(config))
+        if distributed.is_first():
+            write_probes(split.validation, config, run_dir, extract_brain)
     training = SliceDataset(
         stacks["training"] + stacks.get("extra", []),
         config.training,
@@ -278,19 +285,19 @@ def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> 
         return
     if not resume:
         raise InputError(
-            f"{run_dir}: a run is already there; give --resume to continue it, or another -o"
+            f"{run_dir}: a run is already there; give --resume to continue it, or another folder"
         )
     if changed := differences(load_config(path), config):
         raise InputError(
             f"{run_dir}: its config.yaml differs from what is asked for now in "
-            f"{', '.join(changed)}; resume with the same settings, or give another -o"
+            f"{', '.join(changed)}; resume with the same settings, or give another folder"
         )
     for name, cases in split.sections().items():
         before = find_cases(run_dir / "datalist.json", section=name).cases
         if {case.name for case in before} != {case.name for case in cases}:
             raise InputError(
-                f"{run_dir}: its {name} cases were {len(before)} others than the {len(cases)} of "
-                "DATA now; resume with the same data, or give another -o"
+                f"{run_dir}: its {name} cases were {len(before)} others than the {len(cases)} "
+                "found now; resume with the same data, or give another folder"
             )
 
 
@@ -336,6 +343,7 @@ class Training:
         self.prepare = self._prepare_with(self.generator)
         self.loss = WeightedLoss(training.loss)
         self.rows: list[dict[str, float]] = []
+        self.probes = read_probes(run_dir) if distributed.is_first() else []
         self.trainer = SupervisedTrainer(
             device=device,
             max_epochs=training.epochs,
@@ -367,7 +375,7 @@ class Training:
             self._run_engine(done, n_steps)
         if distributed.is_first():
             weights = self.ema.ema_model.state_dict()
-            write_atomically(self.run_dir / "model.pt", lambda path: torch.save(weights, path))
+            save_state(self.run_dir / "model.pt", weights)
 
     def _run_engine(self, done: int, n_steps: int) -> None:
         with (
@@ -381,25 +389,20 @@ class Training:
             ) as self.bar,
         ):
             trainer = self.trainer
-            if self.board is not None:
-                TensorBoardStatsHandler(
-                    self.board,
-                    tag_name="loss/train_step",
-                    epoch_log=False,
-                    iteration_log=10,
-                    output_transform=lambda output: output["loss"],
-                ).attach(trainer)
+            if self.board is not None and not done:
+                n_weights = sum(p.numel() for p in self.network.parameters())
+                self.board.introduce(self.run_dir, n_weights, self.probes)
             trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
             trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
             self.ema.attach(trainer, warn_if_exists=False)
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._after_epoch)
             trainer.run()
 
-    def _board(self, done: int) -> contextlib.AbstractContextManager[SummaryWriter | None]:
+    def _board(self, done: int) -> contextlib.AbstractContextManager[Board | None]:
         """TensorBoard of the process that writes files."""
         if not distributed.is_first():
             return contextlib.nullcontext()
-        return SummaryWriter(self.run_dir / "tensorboard", purge_step=done + 1)
+        return Board(self.run_dir / "tensorboard", self.config, done)
 
     def _start_epoch(self) -> None:
         """All randomness of an epoch follows from (seed, epoch), so a resumed one is the same.
@@ -423,6 +426,8 @@ class Training:
         self.rate.step()
         # Early on the average must forget the random start quickly.
         state.ema_momentum = max(self.ema.momentum, 1.0 / (1.0 + 0.1 * state.iteration))
+        if self.board is not None and state.iteration % STEPS_A_POINT == 0:
+            self.board.scalar("loss/train_step", loss, state.iteration)
         self.epoch_loss.append(loss)
         self.bar.update()
         self.bar.set_postfix(loss=f"{sum(self.epoch_loss) / len(self.epoch_loss):.4f}")
@@ -433,7 +438,7 @@ class Training:
             self._record(self.board, train_loss)
         distributed.wait()
 
-    def _record(self, board: SummaryWriter, train_loss: float) -> None:
+    def _record(self, board: Board, train_loss: float) -> None:
         state = self.trainer.state
         row = {
             "epoch": state.epoch,
@@ -445,14 +450,27 @@ class Training:
         }
         self.rows.append(row)
         for name in ("train", "val"):
-            board.add_scalar(f"loss/{name}_epoch", row[f"{name}_loss"], state.iteration)
-        board.add_scalar("learning_rate", row["learning_rate"], state.iteration)
-        if state.epoch == self.config.training.epochs or state.epoch % 5 == 1:
-            board.add_image(
-                "image | noisy | reconstruction | residual", self.pictures(), state.iteration
-            )
+            board.scalar(f"loss/{name}_epoch", row[f"{name}_loss"], state.iteration)
+        board.scalar("loss/val_best", min(row["val_loss"] for row in self.rows), state.iteration)
+        board.scalar("learning_rate", row["learning_rate"], state.iteration)
+        last = state.epoch == self.config.training.epochs
+        if last or state.epoch % EPOCHS_A_LOOK == 1:
+            self._look(board, state.iteration)
+        if last:
+            board.end(state.iteration, with_probes=bool(self.probes))
         self._checkpoint()
         write_text(self.run_dir / "loss.csv", _csv(self.rows))
+
+    def _look(self, board: Board, step: int) -> None:
+        """Pictures, and what is found of the tumours in the probes; it draws from no generator."""
+        board.picture(PICTURES, self.pictures(), step)
+        if self.probes:
+            network = self.ema.ema_model
+            findings = [
+                find(probe, network, self.scheduler, self.config, self.device)
+                for probe in self.probes
+            ]
+            board.found(self.probes, findings, step)
 
     @torch.no_grad()
     def validation_loss(self) -> float:
@@ -469,11 +487,11 @@ class Training:
         return total / count
 
     @torch.no_grad()
-    def pictures(self) -> Tensor:
-        """Validation slices at some timesteps: image, noisy, reconstruction, |residual|.
+    def pictures(self) -> np.ndarray:
+        """Validation slices at some timesteps: image, noisy, restored, |difference|.
 
         Returns:
-            One picture ``(1, rows * H, 4 * W)`` in [0, 1], a row for each slice and timestep.
+            One picture ``(H', W', 3)`` uint8, a row for each slice and timestep.
         """
         rows = []
         last = self.scheduler.num_train_timesteps - 1
@@ -482,16 +500,17 @@ class Training:
         for i in (sorted(large)[k] for k in _spread_indices(len(large), 3)):
             image = self.validation[i]["image"][None].to(self.device)
             for t in (min(t, last) for t in PICTURE_TIMESTEPS):
-                rows.append(self._picture_row(image, t, derive_seed(self.config.seed, i, t)))
-        return torch.cat(rows)[None].cpu()
+                row = self._picture_row(image, t, derive_seed(self.config.seed, i, t))
+                rows.append((f"t = {t}", row))
+        return labelled_grid(("image", "with noise", "restored", "|difference|"), rows)
 
-    def _picture_row(self, image: Tensor, t: int, seed: int) -> Tensor:
+    def _picture_row(self, image: Tensor, t: int, seed: int) -> list[np.ndarray]:
         field = self.scheduler.noise.seeded(image, [seed])
         noisy = self.scheduler.add_noise(image, field, t)
         restored = self.scheduler.reconstruct(self.ema.ema_model, image, t, lambda _: field)
-        shown = [(x[0, 0].clamp(-1, 1) + 1) / 2 for x in (image, noisy, restored)]
-        residual = (restored - image)[0, 0].abs().clamp(0, 1)
-        return torch.cat([*shown, residual], dim=1).flip(0)
+        shown = [(x[0, 0] + 1) / 2 for x in (image, noisy, restored)]
+        shown.append((restored - image)[0, 0].abs())
+        return [x.flip(0).float().cpu().numpy() for x in shown]
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -505,7 +524,7 @@ class Training:
     def _checkpoint(self) -> None:
         state = {name: part.state_dict() for name, part in self._state().items()}
         state["rows"] = self.rows
-        write_atomically(self.run_dir / "last.pt", lambda path: torch.save(state, path))
+        save_state(self.run_dir / "last.pt", state)
 
     def _restore(self) -> None:
         path = self.run_dir / "last.pt"
@@ -531,6 +550,19 @@ class Training:
             )
 
 
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; the same state gives the same bytes, so its SHA-256 tells the weights.
+
+    Given a path, `torch.save` would put the name of the temporary file into it.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+
+    write_atomically(path, write)
+
+
 def learning_rate_factor(step: int, n_steps: int, training: TrainingConfig) -> float:
     """Linear warm-up, then cosine decay to 0 at the last step."""
     warmup = min(training.warmup_steps, max(1, n_steps // 10))
@@ -545,7 +577,7 @@ def _items(dataset: Subset) -> Iterator[dict[str, Tensor]]:
 
 def _spread_indices(n: int, wanted: int) -> list[int]:
     """At most ``wanted`` indices, evenly over ``range(n)``."""
-    return sorted({int((i + 0.5) * n / wanted) for i in range(min(n, wanted))})
+    return sorted({int((i + 0.5) * n / wanted) for i in range(wanted)})
 
 
 def _spread(dataset: SliceDataset, wanted: int) -> Subset:

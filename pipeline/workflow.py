@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation import evaluate_folder, format_csv, format_table, write_results
 from pipeline.inferer import CaseDataset
 from pipeline.methods import OURS
+from pipeline.model import usable_device
 from pipeline.nifti import write_text
 from pipeline.training import Training, TrainingData, prepare
 
@@ -36,6 +38,7 @@ def run_config(
     preset: str | None = None,
     modalities: list[str] | None = None,
     epochs: int | None = None,
+    seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """The settings of a new run: those of a trained model, or of a preset, some of them changed.
@@ -45,17 +48,19 @@ def run_config(
         preset: instead of the model's settings; see `pipeline.config.PRESETS`.
         modalities: of the preset; None takes the model's.
         epochs: None leaves them.
+        seed: None leaves it.
         settings: dotted key to value, as ``training.batch_size``.
 
     Raises:
         InputError: see `preset_config` and `override`.
     """
-    config = load_config(Path(model_config))
+    config = load_config(Path(str(model_config)))
     if preset is not None or modalities is not None:
         config = preset_config(preset or config.preset, tuple(modalities or config.modalities))
     changed = dict(settings or {})
-    if epochs is not None:
-        changed["training.epochs"] = epochs
+    for key, value in (("training.epochs", epochs), ("seed", seed)):
+        if value is not None:
+            changed[key] = value
     return override(config, changed)
 
 
@@ -66,6 +71,7 @@ def training_data(
     *,
     extra_dir: str | Path | None = None,
     healthy: bool = False,
+    section: str | None = None,
     resume: bool = False,
     brain_extraction: str | None = None,
 ) -> TrainingData:
@@ -74,26 +80,36 @@ def training_data(
     Args:
         extra_dir: healthy cases that are only trained on.
         healthy: all cases are people without a lesion.
+        section: the key of a datalist to read; None reads all.
 
     Raises:
         InputError: see `find_cases` and `prepare`.
     """
-    return prepare(
-        _healthy_cases(dataset_dir, config, healthy),
+    data = prepare(
+        _healthy_cases(dataset_dir, config, healthy, section),
         config,
-        Path(run_dir),
+        Path(str(run_dir)),
         extra=_healthy_cases(extra_dir, config, healthy) if extra_dir else (),
         resume=resume,
         extract_brain=make_extractor(brain_extraction),
+        progress=_is_watched(),
     )
+    for name, reason in data.failed.items() if distributed.is_first() else ():
+        logger.error("%s failed: %s", name, reason)
+    return data
 
 
-def _healthy_cases(folder: str | Path, config: RunConfig, healthy: bool) -> list[Case]:
+def _healthy_cases(
+    folder: str | Path, config: RunConfig, healthy: bool, section: str | None = None
+) -> list[Case]:
     said = True if healthy else None
-    cohort = find_cases(Path(folder), modalities=config.modalities, healthy=said)
+    cohort = find_cases(str(folder), modalities=config.modalities, healthy=said, section=section)
     cases, refused = healthy_for_training(cohort)
-    for name, reason in refused.items():
-        logger.warning("not used: %s: %s", name, reason)
+    if distributed.is_first():
+        for note in cohort.notes:
+            logger.warning("note: %s", note)
+        for name, reason in {**cohort.incomplete, **refused}.items():
+            logger.warning("not used: %s: %s", name, reason)
     return cases
 
 
@@ -102,7 +118,7 @@ def trainer(
     validation: Subset,
     config: RunConfig,
     run_dir: str | Path,
-    device: torch.device,
+    device: str | torch.device,
     inferer: DiffusionInferer,
     max_epochs: int | None = None,
 ) -> Training:
@@ -112,7 +128,7 @@ def trainer(
         max_epochs: where MONAI's tools look for it; None, or as in ``config``.
 
     Raises:
-        InputError: ``max_epochs`` is not that of ``config``.
+        InputError: ``max_epochs`` is not that of ``config``, or ``device`` cannot be used.
     """
     if max_epochs not in (None, config.training.epochs):
         raise InputError(
@@ -120,16 +136,42 @@ def trainer(
             "give one of them"
         )
     data = TrainingData(dataset, validation, {})
-    return Training(data, config, Path(run_dir), device, inferer=inferer)
+    return Training(
+        data,
+        config,
+        Path(str(run_dir)),
+        usable_device(device),
+        progress=_is_watched(),
+        inferer=inferer,
+    )
 
 
 def complete(
-    run_dir: str | Path, device: torch.device, brain_extraction: str | None = None
+    run_dir: str | Path,
+    data: TrainingData,
+    device: str | torch.device,
+    brain_extraction: str | None = None,
 ) -> None:
-    """Atlases and thresholds of a run, made by the first of the processes; see `complete_run`."""
+    """Atlases and thresholds of a run, made by the first of the processes; see `complete_run`.
+
+    The exit status is 1 where cases of ``data`` failed; the run is as good as without them.
+    """
     if distributed.is_first():
-        complete_run(Path(run_dir), device=device, extract_brain=make_extractor(brain_extraction))
+        complete_run(
+            Path(str(run_dir)),
+            device=usable_device(device),
+            extract_brain=make_extractor(brain_extraction),
+            progress=_is_watched(),
+        )
         print(f"run in {run_dir}")
+    distributed.wait()
+    if data.failed:
+        raise SystemExit(1)
+
+
+def _is_watched() -> bool:
+    """Whether progress bars are wanted: in a log file each step of one is a line."""
+    return sys.stderr.isatty()
 
 
 # --- inference and evaluation ---------------------------------------------------------------------
@@ -151,8 +193,9 @@ def score(dataset: CaseDataset, output_dir: str | Path, seed: int = 0) -> None:
     Raises:
         InputError: no case could be scored.
     """
-    out = Path(output_dir)
-    cases = [item["case"] for item in dataset.data if item["case"].name not in dataset.failed]
+    out = Path(str(output_dir))
+    cases = [item["case"] for item in dataset.data if "case" in item]
+    cases = [case for case in cases if case.name not in dataset.failed]
     scores = evaluate_folder(out, cases, method=OURS, progress=False, seed=seed)
     if not scores.cases:
         raise InputError(

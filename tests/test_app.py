@@ -30,7 +30,7 @@ from pipeline.model import load_model
 
 if importlib.util.find_spec("streamlit") is None:
     missing("Streamlit is not installed (pip install -e '.[app]')", module=True)
-from pipeline import app_detect, app_noise
+from pipeline import app_detect, app_noise, perturbation
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def scan(world: Path) -> Path:
 
 def test_white_noise_has_power_one_at_every_frequency() -> None:
     fields = torch.randn(200, 64, 64, generator=torch.Generator().manual_seed(0))
-    frequency, power = app_noise.radial_spectrum(fields)
+    frequency, power = perturbation.radial_spectrum(fields)
     assert frequency[0] == 1 / 64
     assert frequency[-1] == 0.5
     np.testing.assert_allclose(power, 1.0, atol=0.12)
@@ -70,7 +70,7 @@ def test_white_noise_has_power_one_at_every_frequency() -> None:
 
 def test_a_wave_has_its_power_at_its_own_frequency() -> None:
     wave = torch.cos(2 * torch.pi * 8 / 64 * torch.arange(64.0)).expand(1, 64, 64)
-    frequency, power = app_noise.radial_spectrum(wave)
+    frequency, power = perturbation.radial_spectrum(wave)
     assert frequency[power.argmax()] == 8 / 64
     assert power.max() > 100 * np.sort(power)[-2]
 

@@ -122,6 +122,19 @@ def test_every_command_of_the_card_works_and_maps_equal_those_of_detect(
     assert (world / "bundle/maps/table.md").is_file()
 
 
+def test_the_checks_of_monai_that_the_card_names_pass(python: Path, world: Path) -> None:
+    card = (world / "bundle/docs/README.md").read_text()
+    commands = re.findall(r"^python -m monai\.bundle verify_.*", card, re.MULTILINE)
+    (packages,) = re.findall(r"MONAI's checks, .* `pip install (.*)`", card)
+    environment(python.parents[1], *packages.split())
+    schema = world / "bundle/eval/schema.json"
+    schema.parent.mkdir(exist_ok=True)
+    schema.write_text(json.dumps(SCHEMA))
+    assert len(commands) == 2
+    for command in commands:
+        run([python, *shlex.split(command)[1:]], world / "bundle")
+
+
 def assert_same_maps(ours: Path, theirs: Path) -> None:
     paths = sorted(theirs.glob("*/*.nii.gz"))
     assert len(paths) == 20

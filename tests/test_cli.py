@@ -11,7 +11,18 @@ import pytest
 from pipeline.cli import main
 
 COMMANDS = (
-    *("cases", "phantom", "train", "detect", "evaluate", "benchmark", "report", "app", "demo"),
+    *(
+        "cases",
+        "phantom",
+        "train",
+        "detect",
+        "evaluate",
+        "benchmark",
+        "report",
+        "figures",
+        "app",
+        "demo",
+    ),
 )
 WRONG = ["report", "nowhere"]
 

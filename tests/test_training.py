@@ -107,6 +107,11 @@ def test_another_run_in_the_folder_is_not_overwritten(
         training.train(controls, replace(config, seed=9), tmp_path, resume=True, progress=False)
 
 
+def test_few_slices_are_all_taken_and_many_are_thinned_evenly() -> None:
+    assert training._spread_indices(5, 256) == [0, 1, 2, 3, 4]
+    assert training._spread_indices(9, 3) == [1, 4, 7]
+
+
 def test_too_few_subjects_are_refused_before_any_work(
     controls: list[Case], config: RunConfig, tmp_path: Path
 ) -> None:
@@ -323,3 +328,12 @@ def test_a_training_is_not_resumed_by_another_number_of_processes(
     monkeypatch.setattr(training.distributed, "n_processes", lambda: 2)
     with pytest.raises(InputError, match="by another number of processes than the 2 of now"):
         training.train(controls, one, tmp_path, resume=True, progress=False)
+
+
+def test_the_same_weights_are_the_same_file(tmp_path: Path) -> None:
+    """Their SHA-256 is in the provenance of every map."""
+    for name in ("a", "b"):
+        training.save_state(tmp_path / name / "model.pt", {"weight": torch.ones(3)})
+    first, second = (tmp_path / name / "model.pt" for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+    assert torch.equal(torch.load(first, weights_only=True)["weight"], torch.ones(3))
