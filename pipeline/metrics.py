@@ -153,7 +153,8 @@ def lesion_counts(
     less than ``min_overlap`` of it is lesion, so that a mask of the whole brain is no success.
 
     Args:
-        mask, lesion: ``(X, Y, Z)`` bool.
+        mask: ``(X, Y, Z)`` bool.
+        lesion: bool, same shape.
         voxel_ml: volume of a voxel.
         min_ml: components below it are ignored (as lesions and as findings).
     """
