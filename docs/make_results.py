@@ -12,20 +12,35 @@ import argparse
 import csv
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from pipeline.methods import METHODS
 
 # Subjects whose parcellation does not fit the FLAIR scan (looked at, before any training).
 BAD_MASKS = "Subj3,Subj5,Subj6,Subj8,Subj15,Subj19,Subj20,Subj23"
 # Cases on which settings may be chosen; they are never reported.
 TUNING = "BRATS_460,BRATS_462,BRATS_464,BRATS_466,BRATS_468"
 HOLD_OUT = 24
-# Runs by their noise; that of the denoising autoencoder predicts the image itself.
+# Runs of each modality by their noise; that of the denoising autoencoder predicts the image itself.
 NOISES = {
-    "simplex": ["--noise", "simplex"],
-    "gaussian": ["--noise", "gaussian"],
-    "coarse": ["--noise", "coarse", "--set", "diffusion.prediction_type=sample"],
+    "": ["--noise", "simplex"],
+    "_gaussian": ["--noise", "gaussian"],
+    "_coarse": ["--noise", "coarse", "--set", "diffusion.prediction_type=sample"],
+}
+CHANGES = ["training.contrast=0.3", "training.bias_field=0.3", "training.blur_mm=3"]
+PHANTOMS = ["--healthy", 80, "--tumour", 0, "--modality", "flair", "--spacing", 2, "--seed", 700]
+N_EXTRA = 24
+# What FLAIR weights were trained on and how, beside those of the tables.
+WEIGHTS = {
+    "flair_plain": "12 people",
+    "flair_contrast": "12 people, changed in contrast, bias field and blur",
+    "flair": "and 24 phantoms (these are shipped)",
+    "flair_mixed": "the same, with mixed noise",
+    "flair_phantoms": "phantoms alone (64; shipped as `phantom`)",
 }
 
 HEAD = """\
@@ -45,8 +60,9 @@ TCGA-LGG.
 
 Voxels inside the brain only. *Dice oracle* uses each case's best threshold, chosen on its label;
 *pooled Dice* one such threshold for all; *Dice at threshold* uses the label-free threshold that 1 %
-of the voxels of held-out healthy brains exceed. Means over cases, 95 % bootstrap intervals over
-cases. *NFE*: network evaluations.
+of the voxels of held-out healthy brains exceed (`anomap`: half the height of what stands out in the
+case, where that is higher). Means over cases, 95 % bootstrap intervals over cases. *NFE*: network
+evaluations. Seconds were measured beside other work on the same two cores.
 """
 
 
@@ -60,14 +76,20 @@ class Script:
 
     def run(self, *words: object) -> None:
         """Run ``anomap`` with these words; show the command with the names of its folders."""
-        command = ["anomap", *map(str, words), "--seed", str(self.seed)]
-        shown = [self.hidden.get(word, word) for word in command]
-        for path, name in self.hidden.items():
-            shown = [word.replace(path, name) for word in shown]
-        self.lines.append(shlex.join(shown).replace("'", ""))
+        if "--seed" not in words:
+            words = (*words, "--seed", self.seed)
+        command = ["anomap", *map(str, words)]
+        self.show(*words)
         done = subprocess.run([sys.executable, "-m", "pipeline", *command[1:]], check=False)
         if done.returncode not in (0, 1):
             raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}")
+
+    def show(self, *words: object) -> None:
+        """As `run`, of what is finished."""
+        shown = [self.hidden.get(word, word) for word in ["anomap", *map(str, words)]]
+        for path, name in self.hidden.items():
+            shown = [word.replace(path, name) for word in shown]
+        self.lines.append(shlex.join(shown).replace("'", ""))
 
     def block(self) -> str:
         """The commands since the last call, as a code block."""
@@ -95,6 +117,7 @@ def main() -> None:
         f"{work}/": "",
     }
     parts = [*_flair(script, arguments, work), *_t1(script, arguments, work)]
+    parts += _real(script, arguments, work)
     parts.insert(0, _head(arguments))
     parts.append(_normalisation(arguments))
     arguments.out.write_text("\n".join(parts), encoding="utf-8")
@@ -133,7 +156,7 @@ def _normalisation(arguments: argparse.Namespace) -> str:
 def _trained_by(work: Path) -> str:
     """Run and commit of every run in the folder."""
     found = []
-    for path in sorted(work.glob("*/config.yaml")):
+    for path in sorted(work.glob("*/model.pt")):
         record = path.parent / "run.json"
         known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
         found.append(f"{path.parent.name}: {known.get('commit', 'not recorded')}")
@@ -141,49 +164,96 @@ def _trained_by(work: Path) -> str:
 
 
 def _train(script: Script, data: Path, modality: str, run: Path, *more: object) -> None:
-    script.run(
-        "train",
-        data,
-        "--modality",
-        modality,
-        "--healthy",
-        "-o",
-        run,
-        "--resume",
-        *more,
-    )
+    options = ["--modality", modality, "--healthy", "-o", run, "--resume"]
+    script.run("train", data, *options, *more)
+
+
+def _settings(values: list[str]) -> list[str]:
+    return [word for value in values for word in ("--set", value)]
+
+
+def _train_flair(script: Script, arguments: argparse.Namespace, work: Path) -> None:
+    phantoms, extra = work / "phantoms", work / f"phantoms_{N_EXTRA}"
+    if not phantoms.is_dir():
+        script.run("phantom", phantoms, *PHANTOMS)
+    else:
+        script.show("phantom", phantoms, *PHANTOMS)
+    if not extra.is_dir():
+        for case in sorted((phantoms / "healthy").iterdir())[:N_EXTRA]:
+            shutil.copytree(case, extra / "healthy" / case.name)
+    script.lines.append(f"# phantoms_{N_EXTRA}: the first {N_EXTRA} of them")
+    of_people = ["--preset", arguments.preset, "--leave-out", BAD_MASKS]
+    changed = _settings(CHANGES)
+    runs: dict[str, list[object]] = {
+        "flair": [*NOISES[""], "--extra", extra, *changed],
+        "flair_gaussian": NOISES["_gaussian"],
+        "flair_coarse": NOISES["_coarse"],
+        "flair_plain": NOISES[""],
+        "flair_contrast": [*NOISES[""], *changed],
+        "flair_mixed": ["--noise", "mixed", "--extra", extra, *changed],
+    }
+    for name, more in runs.items():
+        _train(script, arguments.healthy_flair, "flair", work / name, *of_people, *more)
+    alone = ["--preset", arguments.preset, *NOISES[""], *changed]
+    _train(script, phantoms, "flair", work / "flair_phantoms", *alone)
 
 
 def _flair(script: Script, arguments: argparse.Namespace, work: Path) -> list[str]:
-    runs = {noise: work / f"flair_{noise}" for noise in NOISES}
-    for noise, run in runs.items():
-        more = ["--preset", arguments.preset, "--leave-out", BAD_MASKS, *NOISES[noise]]
-        _train(script, arguments.healthy_flair, "flair", run, *more)
-    out = work / "bench_flair"
-    models = [word for run in runs.values() for word in ("--model", run)]
-    options = ["--methods", "all", "--label-scheme", "msd", "--leave-out", TUNING]
-    script.run(
-        "benchmark", arguments.tumour_flair, "--modality", "flair", *models, *options, "-o", out
-    )
-    return [
+    _train_flair(script, arguments, work)
+    run = work / "flair"
+    cohort = [arguments.tumour_flair, "--modality", "flair", "--label-scheme", "msd"]
+    cohort += ["--leave-out", TUNING]
+
+    def bench(out: Path, *words: object) -> Path:
+        script.run("benchmark", *cohort, *words, "-o", out)
+        return out
+
+    models = [word for suffix in NOISES for word in ("--model", work / f"flair{suffix}")]
+    main_table = bench(work / "bench_flair", *models)
+    parts = [
         "## FLAIR: trained on tumour-free elderly people, tested on gliomas\n",
         script.block(),
-        _table(out),
-        _details(out, "anomap"),
-        _calibration(runs["simplex"]),
+        _table(main_table),
+        _details(main_table, "anomap"),
+        _calibration(run),
     ]
+    chain = bench(work / "bench_flair_chain", "--model", run, "--methods", "anomap,anoddpm_chain")
+    seconds = {name: _of(chain, name)["seconds_per_case"] for name in ("anomap", "anoddpm_chain")}
+    parts += [
+        "## The partial chain of AnoDDPM, with the same network in the same run\n",
+        script.block(),
+        _table(chain),
+        f"The chain takes {seconds['anoddpm_chain'] / seconds['anomap']:.0f} times as long.\n",
+    ]
+    ladder = bench(work / "bench_flair_ladder", "--model", run, "--methods", "ladder")
+    parts += ["## FLAIR: one lever at a time\n", script.block(), _ladder(ladder)]
+    rows = ["| trained on | mean AUPRC | Dice at threshold | pooled AUPRC | pooled Dice |"]
+    rows.append("|---|---:|---:|---:|---:|")
+    for name, told in WEIGHTS.items():
+        out = main_table
+        if name != "flair":
+            out = bench(work / f"bench_{name}", "--model", work / name, "--methods", "anomap")
+        entry = _of(out, "anomap")
+        values = [_mean(entry[key]) for key in ("auprc", "dice_at_threshold")]
+        values += [entry["pooled"][key] for key in ("auprc", "dice_oracle")]
+        rows.append(f"| {told} | {' | '.join(_number(value) for value in values)} |")
+    note = "The eight cases again, full recipe; nothing was chosen by this table.\n"
+    return [*parts, "## FLAIR: other weights\n", script.block(), note, "\n".join(rows) + "\n"]
 
 
 def _t1(script: Script, arguments: argparse.Namespace, work: Path) -> list[str]:
-    runs = {noise: work / f"t1_{noise}" for noise in NOISES}
-    for noise, run in runs.items():
-        more = ["--preset", arguments.preset, "--hold-out", HOLD_OUT, *NOISES[noise]]
-        _train(script, arguments.healthy_t1, "t1", run, *more)
+    for suffix, noise in NOISES.items():
+        more = ["--preset", arguments.preset, "--hold-out", HOLD_OUT, *noise]
+        _train(script, arguments.healthy_t1, "t1", work / f"t1{suffix}", *more)
+    run = work / "t1"
     cohort = work / "t1_inserted"
-    source = runs["simplex"] / "datalist.json"
-    script.run("phantom", cohort, "--on", source, "--section", "test", "--modality", "t1")
-    models = [word for run in runs.values() for word in ("--model", run)]
-    inserted, real = work / "bench_t1_inserted", work / "bench_t1_real"
+    words = ["--on", run / "datalist.json", "--section", "test", "--modality", "t1"]
+    if cohort.is_dir():
+        script.show("phantom", cohort, *words)
+    else:
+        script.run("phantom", cohort, *words)
+    models = [word for suffix in NOISES for word in ("--model", work / f"t1{suffix}")]
+    inserted, ladder = work / "bench_t1", work / "bench_t1_ladder"
     script.run("benchmark", cohort, "--modality", "t1", *models, "-o", inserted)
     parts = [
         f"## T1: trained on IXI, tested on {HOLD_OUT} others, healthy and with a tumour put in\n",
@@ -191,10 +261,60 @@ def _t1(script: Script, arguments: argparse.Namespace, work: Path) -> list[str]:
         _table(inserted),
         _by_contrast(inserted, cohort),
         _details(inserted, "anomap"),
-        _calibration(runs["simplex"]),
+        _p_values(inserted),
+        _calibration(run),
     ]
-    script.run("benchmark", arguments.tumour_t1, "--modality", "t1", *models, "-o", real)
-    return [*parts, "## T1: one real glioma\n", script.block(), _table(real)]
+    words = ["--modality", "t1", "--model", run, "--methods", "ladder", "-o", ladder]
+    script.run("benchmark", cohort, *words)
+    return [*parts, "## T1: one lever at a time\n", script.block(), _ladder(ladder)]
+
+
+def _real(script: Script, arguments: argparse.Namespace, work: Path) -> list[str]:
+    parts = ["## One real glioma, T1 and FLAIR\n"]
+    for modality in ("t1", "flair"):
+        out = work / f"bench_real_{modality}"
+        models = [word for suffix in NOISES for word in ("--model", work / f"{modality}{suffix}")]
+        script.run("benchmark", arguments.tumour_t1, "--modality", modality, *models, "-o", out)
+        parts += [script.block(), _table(out)]
+    return parts
+
+
+def _of(out: Path, method: str) -> dict[str, Any]:
+    """A method's part of a benchmark's summary."""
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return dict(summary["methods"][method])
+
+
+def _ladder(out: Path) -> str:
+    """The table of an ablation: what each step adds to those before."""
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))["methods"]
+    healthy = any(entry["healthy_fp_ml"] is not None for entry in summary.values())
+    heads = ["Dice at threshold", "Dice oracle", "AUPRC", "AUROC", "pooled AUPRC", "pooled Dice"]
+    heads += ["healthy FP mL"] * healthy + ["NFE/slice", "s/case"]
+    lines = ["| step | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    for name, entry in summary.items():
+        keys = ("dice_at_threshold", "dice_oracle", "auprc", "auroc")
+        values = [_number(_mean(entry[key])) for key in keys]
+        values += [_number(entry["pooled"][key]) for key in ("auprc", "dice_oracle")]
+        values += [_number(_mean(entry["healthy_fp_ml"]), 1)] * healthy
+        values += [_number(entry["evaluations_per_slice"], 0)]
+        values += [_number(entry["seconds_per_case"], 1)]
+        told = METHODS[name].summary.removeprefix("the step before, and ")
+        lines.append(f"| {told} | {' | '.join(values)} |")
+    note = "Each step on top of those before; the last adds the cut at half height.\n"
+    return "\n".join([note, *lines]) + "\n"
+
+
+def _p_values(out: Path) -> str:
+    """How the case-level p-value of `anomap` splits the cases."""
+    with (out / "cases.csv").open(encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["method"] == "anomap"]
+    counts = []
+    for healthy, told in (("True", "healthy"), ("False", "with a tumour")):
+        values = [float(row["p_value"]) for row in rows if row["healthy"] == healthy]
+        low = ", ".join(f"{sum(v <= p for v in values)} <= {p:g}" for p in (0.05, 0.1, 0.2))
+        counts.append(f"of {len(values)} cases {told}: {low}")
+    return f"Case-level p-value, {'; '.join(counts)}.\n"
 
 
 def _table(out: Path) -> str:
@@ -203,7 +323,7 @@ def _table(out: Path) -> str:
 
 def _details(out: Path, method: str) -> str:
     """By size and contrast, and false positives, of one method."""
-    entry = json.loads((out / "summary.json").read_text(encoding="utf-8"))["methods"][method]
+    entry = _of(out, method)
     lines = [
         f"`{method}` by lesion size:\n",
         "| whole tumour | cases | Dice oracle | Dice at threshold | AUPRC |",

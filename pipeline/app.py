@@ -52,16 +52,15 @@ def serve(
         raise InputError("the app needs Streamlit: pip install -e '.[app]'")
     if not 1 <= port <= 65535:
         raise InputError(f"--port {port}: expected 1 to 65535")
-    if model is not None and not _could_be_a_run(model):
-        raise InputError(f"--model {model}: expected a run's folder, or a bundle (folder or zip)")
+    if model is not None and not model.is_file():
+        from pipeline.bundle import run_folder
+
+        if not (run_folder(model) / "model.pt").is_file():
+            raise InputError(
+                f"--model {model}: expected a run's folder, or a bundle (folder or zip)"
+            )
     arguments = ["--seed", str(seed)]
     if model is not None:
-        arguments += ["--model", str(model.resolve())]
+        arguments += ["--model", str(model.resolve() if model.exists() else model)]
     words = command(port, arguments, browser=browser)
     os.execv(words[0], words)
-
-
-def _could_be_a_run(path: Path) -> bool:
-    return path.is_file() or any(
-        (path / inside / "model.pt").is_file() for inside in ("", "models")
-    )

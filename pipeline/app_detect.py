@@ -16,7 +16,7 @@ import numpy as np
 import streamlit as st
 
 from pipeline.brain_extraction import make_extractor
-from pipeline.bundle import SHIPPED, check_for_shipped, is_shipped, run_folder, shipped_run
+from pipeline.bundle import NAMED, check_for_shipped, is_shipped, run_folder
 from pipeline.calibration import Calibration, load_calibration
 from pipeline.cases import find_cases
 from pipeline.detection import RESULT, Detector, detect_cases, make_detector
@@ -57,11 +57,9 @@ def choose_model(asked: str) -> Path:
     name = asked.strip()
     if not name:
         raise InputError(
-            f"name a modality that weights come with anomap for ({' or '.join(SHIPPED)}), or the "
+            f"name weights that come with anomap ({' or '.join(NAMED)}), or the "
             "folder of a run: what `anomap train ... -o RUN` left"
         )
-    if name.lower() in SHIPPED:
-        return shipped_run([name.lower()])
     return run_folder(Path(name).expanduser())
 
 
@@ -173,8 +171,8 @@ def _load(path: Path, modified_ns: int) -> Model:
 def _model(default: Path | None) -> Model | None:
     asked = st.sidebar.text_input(
         "Weights",
-        str(default or next(iter(SHIPPED))),
-        help="flair or t1 (weights that come with anomap), or what `anomap train ... -o RUN` left",
+        str(default or next(iter(NAMED))),
+        help=f"weights that come with anomap ({', '.join(NAMED)}), or the folder of a run",
     )
     try:
         path = choose_model(asked)

@@ -52,6 +52,8 @@ UNTOLD = (
 PACKAGE = Path(__file__).parent
 SHIPPED = {"flair": "simplex_ddpm_brain", "t1": "simplex_ddpm_brain_t1"}
 """Modality -> bundle with weights that come with anomap; the first fits where both do."""
+NAMED = SHIPPED | {"phantom": "simplex_ddpm_brain_phantom"}
+"""What ``--model`` may say instead of a path; the last were trained on synthetic FLAIR alone."""
 
 
 def template_dir() -> Path:
@@ -87,7 +89,7 @@ def shipped_run(modalities: Iterable[str]) -> Path:
 
 def is_shipped(run: Path | None) -> bool:
     """Whether a run folder is one of those that come with anomap."""
-    return run in [bundle_dir(name) / MODELS for name in SHIPPED.values()]
+    return run in [bundle_dir(name) / MODELS for name in NAMED.values()]
 
 
 def check_for_shipped(model: Model, otherwise: str) -> Callable[[Prepared], None]:
@@ -118,13 +120,16 @@ def check_for_shipped(model: Model, otherwise: str) -> Callable[[Prepared], None
 def run_folder(path: Path) -> Path:
     """The run folder behind what ``--model`` names: a run, a bundle's folder, or a zipped bundle.
 
-    Of a zip only the model's files are read, into a temporary folder; its code is not run.
+    A name of `NAMED` is that of weights that come with anomap, unless a folder is called so. Of a
+    zip only the model's files are read, into a temporary folder; its code is not run.
 
     Raises:
         InputError: a file that is no zipped bundle.
     """
     if path.is_file():
         return _unzipped(path)
+    if not path.exists() and str(path).lower() in NAMED:
+        path = bundle_dir(NAMED[str(path).lower()])
     inside = path / MODELS
     return inside if (inside / "config.yaml").is_file() else path
 

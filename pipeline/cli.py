@@ -225,6 +225,8 @@ def _find(
             if failed is None or len(paths) == 1:
                 raise
             failed[str(path)] = str(error)
+            # At the end it is said again; hours before, it can still be mended.
+            print(f"not used: {error}", file=sys.stderr)
             continue
         for name, reason in cohort.incomplete.items():
             if failed is not None:
@@ -474,7 +476,8 @@ def _add_detect(commands: Any, common: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="RUN_OR_BUNDLE",
-        help="a zipped bundle fits too (default: weights that come with anomap, for FLAIR and T1)",
+        help="a zipped bundle fits too; or phantom: weights of synthetic FLAIR alone (default: "
+        "weights that come with anomap, for FLAIR and T1)",
     )
     parser.add_argument(
         "--modality",
@@ -497,7 +500,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from pipeline.brain_extraction import make_extractor
-    from pipeline.bundle import check_for_shipped, run_folder
+    from pipeline.bundle import check_for_shipped, is_shipped, run_folder
     from pipeline.calibration import load_calibration
     from pipeline.detection import detect_cases, make_detector
     from pipeline.model import load_model
@@ -514,7 +517,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         false_positive_rate=arguments.false_positive_rate,
         seed=arguments.seed,
     )
-    if arguments.model is None and not arguments.any_scan:
+    if is_shipped(run_dir) and not arguments.any_scan:
         check = check_for_shipped(model, "--any-scan detects all the same")
         detector = replace(detector, check=check)
     extractor = make_extractor(arguments.brain_extraction)

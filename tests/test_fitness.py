@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipeline.atlas import Atlas, AtlasBuilder
-from pipeline.bundle import SHIPPED, bundle_dir, shipped_run
+from pipeline.bundle import NAMED, SHIPPED, bundle_dir, is_shipped, run_folder, shipped_run
 from pipeline.cli import main
 from pipeline.errors import InputError
 from pipeline.fitness import agreement, check_brain, check_contrast
@@ -100,9 +100,13 @@ def test_weights_are_picked_by_modality() -> None:
     with pytest.raises(InputError, match="unknown modality: say --modality"):
         shipped_run([])
     for modality in SHIPPED:
-        files = {path.name for path in shipped_run([modality]).iterdir()}
+        assert run_folder(Path(modality.upper())) == shipped_run([modality])
+    assert run_folder(Path("nowhere")) == Path("nowhere")
+    for name in NAMED:
+        assert is_shipped(run_folder(Path(name)))
+        files = {path.name for path in run_folder(Path(name)).iterdir()}
         assert {"config.yaml", "model.pt", "atlases.npz", "calibration.json"} <= files
-        assert sum(p.stat().st_size for p in shipped_run([modality]).iterdir()) < 10.5e6
+        assert sum(p.stat().st_size for p in run_folder(Path(name)).iterdir()) < 10.5e6
 
 
 @pytest.mark.slow
