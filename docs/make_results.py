@@ -301,7 +301,10 @@ def _ladder(out: Path) -> str:
         values += [_number(entry["seconds_per_case"], 1)]
         told = METHODS[name].summary.removeprefix("the step before, and ")
         lines.append(f"| {told} | {' | '.join(values)} |")
-    note = "Each step on top of those before; the last adds the cut at half height.\n"
+    note = (
+        "Each step on top of those before; the last cuts at half height and drops parts of the mask "
+        "under 0.5 mL.\n"
+    )
     return "\n".join([note, *lines]) + "\n"
 
 
@@ -311,7 +314,8 @@ def _p_values(out: Path) -> str:
         rows = [row for row in csv.DictReader(handle) if row["method"] == "anomap"]
     counts = []
     for healthy, told in (("True", "healthy"), ("False", "with a tumour")):
-        values = [float(row["p_value"]) for row in rows if row["healthy"] == healthy]
+        told_of = [row["p_value"] for row in rows if row["healthy"] == healthy]
+        values = [float(value) for value in told_of if value]
         low = ", ".join(f"{sum(v <= p for v in values)} <= {p:g}" for p in (0.05, 0.1, 0.2))
         counts.append(f"of {len(values)} cases {told}: {low}")
     return f"Case-level p-value, {'; '.join(counts)}.\n"

@@ -33,8 +33,8 @@ class MethodCalibration:
             healthy brain voxels exceeds, each case with equal weight.
         left_out_rates: the same rates as measured on each case with the threshold of the others:
             what the stated rate means on a new subject.
-        scores: of each case, `pipeline.metrics.top_mean` of its healthy voxels; none in a
-            calibration that was made before they were kept.
+        scores: of each case, `pipeline.metrics.top_mean` of its brain, as of a new case; none in
+            a calibration that was made before they were kept.
     """
 
     thresholds: dict[str, float]
@@ -59,9 +59,10 @@ class MethodCalibration:
     def p_value(self, score: float) -> float | None:
         """How often a healthy case scores as high as this one, by those that calibrate.
 
-        (1 + number of them that do) / (1 + number of them): uniform or larger for a new healthy
-        case, and never below 1 / (1 + number), whatever the score (Vovk et al., "Algorithmic
-        Learning in a Random World", 2005: conformal p-value). None where no scores are known.
+        (1 + number of them that do) / (1 + number of them), never below 1 / (1 + number), whatever
+        the score (Vovk et al., "Algorithmic Learning in a Random World", 2005: conformal p-value).
+        Uniform or larger for a new healthy case that is like them, if the recipe was not chosen on
+        them. None where no scores are known.
         """
         if not self.scores or not np.isfinite(score):
             return None
@@ -138,7 +139,8 @@ def calibrate(
                 result = METHODS[name].compute(prepared, model_for(name, models), seed)
                 anomaly_map = prepared.to_source(result.anomaly_map)
                 values[name].append(np.sort(anomaly_map.reshape(-1)[voxels]))
-                scores[name].append(top_mean(anomaly_map[prepared.source_healthy]))
+                # Over the voxels that a new case is scored over, lesion mask or not.
+                scores[name].append(top_mean(anomaly_map[prepared.source_brain]))
                 bar.update()
             used.append(case.name)
     if not used:

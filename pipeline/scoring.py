@@ -82,11 +82,12 @@ def product_map(factors: Sequence[Factor]) -> Tensor:
 def dissimilarity_map(image: Tensor, reconstruction: Tensor, brain: Tensor) -> Tensor:
     """Where slices differ from their reconstruction in structure: (1 - SSIM) / 2, over scales.
 
-    SSIM (Wang et al. 2004, with their constants) of a Gaussian window of 7 pixels, at full
-    resolution and on averages of 2x2 and 4x4 pixels; the mean over the scales and channels.
+    SSIM (Wang et al. 2004, with their constants; of intensities in [0, 1], since it compares means
+    by their ratio) of a Gaussian window of 7 pixels, at full resolution and on averages of 2x2 and
+    4x4 pixels; the mean over the scales and channels.
 
     Args:
-        image: ``(N, C, H, W)`` in [-1, 1].
+        image: ``(N, C, H, W)`` in [-1, 1], H and W multiples of 4.
         reconstruction: same shape and range.
         brain: ``(N, 1, H, W)`` bool; the map is 0 elsewhere.
 
@@ -98,7 +99,7 @@ def dissimilarity_map(image: Tensor, reconstruction: Tensor, brain: Tensor) -> T
     for scale in SSIM_SCALES:
         # A slice whose side is odd keeps its last row.
         coarse, restored = (
-            F.pad(F.avg_pool2d(x, scale, ceil_mode=True), margin, mode="replicate")
+            F.pad(F.avg_pool2d((x + 1) / 2, scale), margin, mode="replicate")
             for x in (image, reconstruction)
         )
         ssim, _ = compute_ssim_and_cs(
@@ -107,7 +108,7 @@ def dissimilarity_map(image: Tensor, reconstruction: Tensor, brain: Tensor) -> T
             spatial_dims=2,
             kernel_size=(SSIM_WINDOW,) * 2,
             kernel_sigma=(1.5, 1.5),
-            data_range=2.0,
+            data_range=1.0,
         )
         unlike = ((1 - ssim) / 2).mean(1, keepdim=True)
         total += F.interpolate(unlike, size=size, mode="bilinear", align_corners=False)

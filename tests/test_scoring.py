@@ -248,6 +248,7 @@ def test_structure_is_compared_within_the_brain_and_up_to_its_opposite() -> None
     assert same.max() < 1e-6
     opposite = dissimilarity_map(image, -image, brain)
     assert 0.2 < opposite[brain].mean() < opposite.max() <= 1
+    assert dissimilarity_map(image, -image, brain)[brain].min() >= 0
     assert not opposite[~brain].any()
 
 
@@ -260,8 +261,20 @@ def test_structure_is_that_of_monai_s_ssim_at_full_resolution(
     image, other = (torch.rand(2, 1, 20, 20, generator=generator) * 2 - 1 for _ in range(2))
     everywhere = torch.ones(2, 1, 20, 20, dtype=torch.bool)
     ours = dissimilarity_map(image, other, everywhere)[..., 3:-3, 3:-3].mean((1, 2, 3))
-    metric = SSIMMetric(spatial_dims=2, data_range=2.0, win_size=7, kernel_sigma=1.5)
-    torch.testing.assert_close(1 - 2 * ours, metric(image, other)[:, 0])
+    metric = SSIMMetric(spatial_dims=2, data_range=1.0, win_size=7, kernel_sigma=1.5)
+    expected = metric((image + 1) / 2, (other + 1) / 2)[:, 0]
+    torch.testing.assert_close(1 - 2 * ours, expected)
+
+
+def test_an_equal_shift_counts_alike_in_grey_of_any_level() -> None:
+    """On [-1, 1] the ratio of means would explode at mid-grey, which is white matter."""
+    brain = torch.ones(1, 1, 32, 32, dtype=torch.bool)
+    found = []
+    for grey in (-0.4, 0.0, 0.4):
+        image = torch.full((1, 1, 32, 32), grey)
+        found.append(float(dissimilarity_map(image, image + 0.1, brain).mean()))
+    assert max(found) < 10 * min(found)
+    assert max(found) < 0.02
 
 
 def test_a_small_change_of_structure_is_seen_where_it_is() -> None:
