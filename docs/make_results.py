@@ -302,8 +302,8 @@ def _ladder(out: Path) -> str:
         told = METHODS[name].summary.removeprefix("the step before, and ")
         lines.append(f"| {told} | {' | '.join(values)} |")
     note = (
-        "Each step on top of those before; the last cuts at half height and drops parts of the mask "
-        "under 0.5 mL.\n"
+        "Each step on top of those before; the last cuts at half height and drops parts of the "
+        "mask under 0.5 mL.\n"
     )
     return "\n".join([note, *lines]) + "\n"
 

@@ -89,7 +89,8 @@ def shipped_run(modalities: Iterable[str]) -> Path:
 
 def is_shipped(run: Path | None) -> bool:
     """Whether a run folder is one of those that come with anomap."""
-    return run in [bundle_dir(name) / MODELS for name in NAMED.values()]
+    shipped = [(bundle_dir(name) / MODELS).resolve() for name in NAMED.values()]
+    return run is not None and run.resolve() in shipped
 
 
 def check_for_shipped(model: Model, otherwise: str) -> Callable[[Prepared], None]:
@@ -120,18 +121,19 @@ def check_for_shipped(model: Model, otherwise: str) -> Callable[[Prepared], None
 def run_folder(path: Path) -> Path:
     """The run folder behind what ``--model`` names: a run, a bundle's folder, or a zipped bundle.
 
-    A name of `NAMED` is that of weights that come with anomap, unless a folder is called so. Of a
-    zip only the model's files are read, into a temporary folder; its code is not run.
+    A name of `NAMED` is that of weights that come with anomap, unless a run is called so. Of a zip
+    only the model's files are read, into a temporary folder; its code is not run.
 
     Raises:
         InputError: a file that is no zipped bundle.
     """
     if path.is_file():
         return _unzipped(path)
-    if not path.exists() and str(path).lower() in NAMED:
-        path = bundle_dir(NAMED[str(path).lower()])
-    inside = path / MODELS
-    return inside if (inside / "config.yaml").is_file() else path
+    for folder in (path / MODELS, path):
+        if (folder / "config.yaml").is_file():
+            return folder
+    name = str(path).lower()
+    return bundle_dir(NAMED[name]) / MODELS if name in NAMED else path
 
 
 def _unzipped(path: Path) -> Path:

@@ -236,8 +236,8 @@ class Mixed(Noise):
     coarse: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self._shares) < 0 or not 0 < sum(self._shares) < float("inf"):
-            raise ValueError(f"mixed needs shares >= 0, not all 0; got {self}")
+        if min(self._shares) < 0 or not 1e-6 < sum(self._shares) < 1e6:
+            raise ValueError(f"mixed needs shares >= 0, not all 0, of sum < 1e6; got {self}")
 
     @property
     def _shares(self) -> tuple[float, float, float]:

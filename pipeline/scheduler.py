@@ -148,6 +148,8 @@ class SimplexDDPMScheduler(Scheduler):
         """
         t = int(timestep)
         t_prev = self._next_timestep(t) if previous_timestep is None else int(previous_timestep)
+        if not 0 <= eta <= 1:
+            raise ValueError(f"eta lies in 0..1; got {eta}")
         if not -1 <= t_prev < t < self.num_train_timesteps:
             raise ValueError(f"a step goes down, within 0..T-1; got t={t}, t_prev={t_prev}")
         x_0 = self.predict_x_0(model_output, t, sample)

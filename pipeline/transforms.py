@@ -66,7 +66,8 @@ class Prepared:
         source_affine: affine of the source grid, ``(4, 4)``.
         grid: the working grid.
         notes: what a user should know about this case.
-        memo: what was computed of it and may be wanted again, such as restored slices.
+        memo: what was computed of it and may be wanted again, such as restored slices; so arrays
+            of a case are not changed in place.
     """
 
     case: Case

@@ -268,3 +268,9 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("training:\n  learning_rate: 5e-4\n")
     assert load_config(path).training.learning_rate == 5e-4
+
+
+@pytest.mark.parametrize("change", [{"draws": 1}, {"reconstruction": "clean"}])
+def test_a_spread_needs_draws_that_differ(change: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="spread_power needs noise"):
+        RunConfig(detection=dataclasses.replace(RunConfig().detection, spread_power=1.0, **change))

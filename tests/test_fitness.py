@@ -92,7 +92,7 @@ def test_contrast_and_modality_must_fit(atlas: Atlas) -> None:
         check_contrast(scan(), "flair", atlas)
 
 
-def test_weights_are_picked_by_modality() -> None:
+def test_weights_are_picked_by_modality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shipped_run(["t1"]) == bundle_dir(SHIPPED["t1"]) / "models"
     assert shipped_run(["t1", "t2", "flair"]) == bundle_dir(SHIPPED["flair"]) / "models"
     with pytest.raises(InputError, match=r"flair and t1; the scan is t2\. Give --model"):
@@ -102,6 +102,13 @@ def test_weights_are_picked_by_modality() -> None:
     for modality in SHIPPED:
         assert run_folder(Path(modality.upper())) == shipped_run([modality])
     assert run_folder(Path("nowhere")) == Path("nowhere")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flair").mkdir()  # as a folder of scans may be called
+    assert run_folder(Path("flair")) == shipped_run(["flair"])
+    by_way_of = bundle_dir(SHIPPED["flair"]) / ".." / SHIPPED["t1"]
+    assert is_shipped(run_folder(by_way_of))
+    assert not is_shipped(None)
+    assert not is_shipped(tmp_path)
     for name in NAMED:
         assert is_shipped(run_folder(Path(name)))
         files = {path.name for path in run_folder(Path(name)).iterdir()}

@@ -27,6 +27,7 @@ from pipeline.methods import (
 from pipeline.model import Model, make_scheduler
 from pipeline.nifti import write_volume
 from pipeline.normative import make_atlases, restored_slices
+from pipeline.reconstruction import reconstruction_of
 from pipeline.scoring import blur, dissimilarity_map
 from pipeline.transforms import CaseTransforms, Prepared
 
@@ -272,6 +273,15 @@ def test_steps_that_change_nothing_in_a_recipe_are_left_out(prepared: Prepared) 
     assert ready[-1] == "anomap"
     assert "changes nothing" in left_out["with_way_back"]
     assert "with_asymmetry" in ready
+    no_residual = replace(models["simplex"].config.detection, residual_power=0.0)
+    config = replace(models["simplex"].config, detection=no_residual)
+    ready_too, _ = runnable(
+        select_methods("ladder"), {"simplex": replace(models["simplex"], config=config)}
+    )
+    assert "with_residual_power" in ready_too
+    for name in ready_too:
+        model = replace(models["simplex"], config=config)
+        assert METHODS[name].compute(prepared, model, 0).anomaly_map.max() > 0
     assert set(ready) | set(left_out) == set(LADDER)
 
 
@@ -302,11 +312,28 @@ def test_recipes_that_differ_in_the_map_alone_share_the_network_s_work(prepared:
     again = recipe_map(fresh, model, replace(recipe, median_mm=0.0, smoothing_mm=3.0), 0)
     assert Counting.calls == asked
     assert 0.01 * asked <= again.earlier_seconds < 60
+    changes = {"reconstruction": "chain", "timesteps": (100,), "draws": recipe.draws + 1}
+    changes |= {"coherent_noise": True, "chain_stride": 50}
+    assert len(changes) == len(reconstruction_of(recipe))
+    walk = replace(recipe, reconstruction="ddim", chain_stride=60, timesteps=(120,))
+    walk = replace(walk, standardise=False)
+    recipe_map(fresh, model, walk, 0)
     for other in (
-        (model, replace(recipe, draws=recipe.draws + 1), 0),
+        *((model, replace(walk, **{key: value}), 0) for key, value in changes.items()),
         (model, recipe, 1),
         (replace(model), recipe, 0),
     ):
         before = Counting.calls
         assert recipe_map(fresh, *other).earlier_seconds == 0
         assert Counting.calls > before
+
+
+def test_a_short_diffusion_has_the_methods_of_fixed_timesteps_too(prepared: Prepared) -> None:
+    long = _models(prepared)["simplex"]
+    diffusion = replace(long.config.diffusion, num_train_timesteps=50)
+    recipe = replace(long.config.detection, timesteps=(40,), standardise=False)
+    training = replace(long.config.training, timestep_range=(0, 50))
+    config = replace(long.config, diffusion=diffusion, detection=recipe, training=training)
+    short = replace(long, config=config, scheduler=make_scheduler(diffusion))
+    for name in ("brain_damage", "with_residual"):
+        assert METHODS[name].compute(prepared, short, 0).evaluations == 1

@@ -327,6 +327,9 @@ def test_mixed_noise_draws_each_kind_as_often_as_its_share_says() -> None:
     mixed = _roughness(Mixed(simplex=0, gaussian=1, coarse=3)(like, generator()))
     white = (mixed > parts["gaussian"].min() * 0.95).float().mean()
     assert white == pytest.approx(0.25, abs=0.06)
+    coarse_alone = Mixed(simplex=0, gaussian=0, coarse=1)(like[:50], generator(3))
+    simplex_alone = Mixed(simplex=1, gaussian=0, coarse=0)(like[:50], generator(3))
+    assert _roughness(coarse_alone).mean() > 1.5 * _roughness(simplex_alone).mean()
     assert noise_at_test(Mixed()) == Simplex()
     assert noise_at_test(Gaussian()) == Gaussian()
 

@@ -331,3 +331,10 @@ def test_steps_between_ddpm_and_ddim_have_the_variance_that_eta_says(t: int, t_p
     still, _ = ours.step(output, t, x, t_prev, eta=0.0)
     assert torch.equal(state, torch.random.get_rng_state())
     assert torch.equal(still, ours.step(output, t, x, t_prev, noise, eta=0.0)[0])
+
+
+@pytest.mark.parametrize("eta", [-0.5, 1.5, float("nan")])
+def test_eta_lies_between_ddim_and_ddpm(eta: float) -> None:
+    x = images(1, 1, 8, 8)
+    with pytest.raises(ValueError, match=r"eta lies in 0\.\.1"):
+        SimplexDDPMScheduler(T).step(x, 10, x, 5, x, eta=eta)
