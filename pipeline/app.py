@@ -30,7 +30,10 @@ def command(port: int, arguments: Sequence[str], *, browser: bool) -> list[str]:
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "logger.level": "warning",
-        "theme.primaryColor": "#1f6fb2",
+        # Of both themes: a colour of `theme` itself would make the pages light for everybody,
+        # and the viewer in them follows the system.
+        "theme.light.primaryColor": "#1f6fb2",
+        "theme.dark.primaryColor": "#1f6fb2",
     }
     words = [f"--{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", str(PAGES), *words, "--", *arguments]

@@ -158,6 +158,8 @@ def curve_chart(
         y.ticks(),
         lines=lines[::-1],
         legend=legend,
+        note="Numbers: the area, all voxels of all cases pooled; AUROC and AUPRC of the "
+        "table are means over cases.",
     )
 
 

@@ -782,15 +782,22 @@ def _add_report(commands: Any, common: argparse.ArgumentParser) -> None:
         common,
         "report",
         "one web page with scores, curves and a viewer, from what the other commands left",
-        "anomap report out/\n  anomap report out/ --labels BraTS2021/ --cases 50",
+        "anomap report out/\n  anomap report out/ --labels BraTS2021/ --cases 50\n"
+        "  anomap report bench/ --compare intensity,dae",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="of detect, evaluate or benchmark")
     parser.add_argument("--method", help="of a benchmark to look at (default: anomap)")
     parser.add_argument(
+        "--compare",
+        metavar="METHODS",
+        help="that the viewer switches to, separated by commas, or none (default: the three with "
+        "the highest AUPRC)",
+    )
+    parser.add_argument(
         "--labels", type=Path, metavar="DATA", help="images and labels, if OUT does not say where"
     )
     parser.add_argument(
-        "--cases", type=int, default=20, help="with a viewer, at most (default 20, some 15 MB)"
+        "--cases", type=int, default=20, help="with a viewer, at most (default 20, some 25 MB)"
     )
     parser.set_defaults(run=_run_report)
 
@@ -800,10 +807,13 @@ def _run_report(arguments: argparse.Namespace) -> int:
 
     if arguments.cases < 1:
         raise InputError(f"--cases {arguments.cases}: expected 1 or more")
+    words = (arguments.compare or "").split(",")
+    compare = [word.strip() for word in words if word.strip() and word.strip() != "none"]
     page = write_report(
         arguments.out,
         labels=arguments.labels,
         method=arguments.method,
+        compare=None if arguments.compare is None else compare,
         max_views=arguments.cases,
         progress=not arguments.quiet,
     )

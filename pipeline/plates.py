@@ -22,7 +22,7 @@ from pipeline.figures import (
 )
 from pipeline.nifti import make_folder, write_text
 from pipeline.perturbation import phantom_slice, scan_slice
-from pipeline.results import Results, chosen_cases, read_results
+from pipeline.results import Results, chosen_cases, cohort_name, last_names, read_results
 from pipeline.viewer import images_of
 
 SIZE = 128
@@ -145,8 +145,9 @@ def _of_folder(
         except InputError as error:
             failed[case] = str(error)
     if panels:
-        caption = f"Maps of {results.main} ({folder}), each at the slice with the largest lesion, "
-        caption += "or else with the highest map. Left is left. Outlines: mask, label."
+        caption = f"Maps of {results.main} ({cohort_name(results)}), each at the slice with the "
+        caption += "largest lesion, or else with the highest map. Left is left. Outlines: mask, "
+        caption += "label."
         plates.add(f"{name}_cases", case_page(panels), caption)
     return failed
 
@@ -166,8 +167,9 @@ def _case(results: Results, name: str) -> Case:
 
 
 def _about_bars(summary: dict) -> str:
+    cohort = last_names(summary.get("cohort") or "the cohort")
     return (
-        f"Mean over the cases of {summary.get('cohort', 'the cohort')} with 95 % bootstrap "
+        f"Mean over the cases of {cohort} with 95 % bootstrap "
         "intervals over cases; circles: Dice at each case's own best threshold, which needs the "
         "label."
     )

@@ -11,15 +11,27 @@ from typing import Any
 import jinja2
 from tqdm import tqdm
 
-from pipeline.evaluation import COLUMNS
+from pipeline.errors import InputError
+from pipeline.evaluation import COLUMNS, read_result
 from pipeline.methods import OURS
 from pipeline.nifti import make_folder, write_text
-from pipeline.results import Results, chosen_cases, is_finite, read_results, score_of
+from pipeline.results import (
+    Results,
+    best_others,
+    case_folders,
+    chosen_cases,
+    cohort_name,
+    is_finite,
+    read_results,
+    score_of,
+)
 from pipeline.tables import case_table, charts, method_table, provenance, tiles
-from pipeline.viewer import View, map_top, view_case
+from pipeline.viewer import View, cut_of, map_top, view_case, view_map
 
 PAGE = "report.html"
 MAX_VIEWS = 20
+MAX_OTHERS = 3
+"""Methods whose maps the viewer carries beside the main one's: some 0.1 MB each a case."""
 ASSETS = files("pipeline") / "assets"
 
 
@@ -28,6 +40,7 @@ def write_report(
     *,
     labels: Path | None = None,
     method: str | None = None,
+    compare: Sequence[str] | None = None,
     max_views: int = MAX_VIEWS,
     progress: bool = True,
 ) -> Path:
@@ -36,29 +49,57 @@ def write_report(
     Args:
         labels: where images and labels lie, if the folder does not say it.
         method: that the page is about; None takes ours, or the first.
+        compare: methods that the viewer can show instead; None takes the `MAX_OTHERS` best.
         max_views: so many cases get a viewer at most.
 
     Returns:
         The page.
 
     Raises:
-        InputError: the folder holds no maps, or not those of ``method``.
+        InputError: the folder holds no maps, or not those of ``method`` or ``compare``.
     """
     results = read_results(folder, labels=labels, method=method)
+    others = best_others(results, MAX_OTHERS) if compare is None else compare
+    of_others = [of_method(results, other) for other in others if other != results.main]
     make_folder(folder)
     names = chosen_cases(results, max_views)
-    top = map_top([results.maps[results.main] / name for name in names])
-    views = [
-        view_case(
-            results.maps[results.main] / name,
-            results.results[name],
-            results.cases.get(name),
-            top=top,
+    tops = [_shared_top(each, names) for each in (results, *of_others)]
+    views = []
+    for name in tqdm(names, desc="report", unit="case", disable=not progress):
+        folder_of, record = results.maps[results.main] / name, results.results[name]
+        view = view_case(folder_of, record, results.cases.get(name), top=tops[0])
+        maps = tuple(
+            view_map(each.maps[each.main] / name, each.results[name], each.main, top=top)
+            for each, top in zip(of_others, tops[1:], strict=True)
+            if name in each.results
         )
-        for name in tqdm(names, desc="report", unit="case", disable=not progress)
-    ]
+        views.append(replace(view, others=maps))
     write_text(folder / PAGE, render(results, views))
     return folder / PAGE
+
+
+def of_method(results: Results, method: str) -> Results:
+    """The same folder with another method's records.
+
+    Raises:
+        InputError: there are no maps of it.
+    """
+    if method not in results.maps:
+        known = ", ".join(results.maps)
+        raise InputError(f"{results.folder}: no maps of {method!r}; there are {known}")
+    records = {path.name: read_result(path) for path in case_folders(results.maps[method])}
+    return replace(results, main=method, results=records)
+
+
+def _shared_top(results: Results, names: Sequence[str]) -> float:
+    """The end of the colour scale of a method's maps, above every mask's cut."""
+    shown = [name for name in names if name in results.results]
+    records = [results.results[name].get("threshold") or {} for name in shown]
+    known = [float(record["value"]) for record in records if is_finite(record.get("value"))]
+    cuts = [cut for name in shown if (cut := cut_of(results.results[name])) is not None]
+    folder = results.maps[results.main]
+    top = map_top([folder / name for name in shown], max(known, default=None))
+    return max([top, *cuts])
 
 
 # --- the viewer's part ---------------------------------------------------------------------------
@@ -66,35 +107,59 @@ def write_report(
 
 def viewer_data(results: Results, views: Sequence[View]) -> dict[str, Any]:
     """What ``viewer.html.j2`` needs: cases for its list, data for its script, volumes."""
-    cases, volumes = [], []
-    for i, view in enumerate(views):
-        layers = []
-        for j, layer in enumerate(view.layers):
-            volumes.append({"id": f"volume-{i}-{j}", "data": layer.data})
-            layers.append(
-                {
-                    "kind": layer.kind,
-                    "title": layer.title,
-                    "low": layer.low,
-                    "high": layer.high,
-                    "volume": f"volume-{i}-{j}",
-                }
-            )
+    cases: list[dict[str, Any]] = []
+    volumes: list[dict[str, str]] = []
+
+    def laid(view: View) -> list[dict[str, Any]]:
+        """Its layers, with their volumes put among those of the page."""
+        names = [f"volume-{len(volumes) + j}" for j in range(len(view.layers))]
+        volumes.extend(
+            {"id": name, "data": layer.data} for name, layer in zip(names, view.layers, strict=True)
+        )
+        return [
+            {
+                "kind": layer.kind,
+                "title": layer.title,
+                "low": layer.low,
+                "high": layer.high,
+                "volume": name,
+            }
+            for name, layer in zip(names, view.layers, strict=True)
+        ]
+
+    for view in views:
         cases.append(
             {
                 "name": view.name,
                 "brief": _brief(results, view.name),
                 "facts": _facts(results, view.name),
                 "keys": _keys(results, view.name),
-                "layers": layers,
+                "layers": laid(view),
                 "peak_mm": view.peak_mm,
                 "lesion_mm": view.lesion_mm,
                 "threshold": view.threshold,
                 "notes": [*view.notes, *results.results[view.name].get("notes", [])],
+                "others": [
+                    {
+                        "method": other.name,
+                        "facts": _facts(of_method(results, other.name), view.name),
+                        "layers": laid(other),
+                        "peak_mm": other.peak_mm,
+                        "threshold": other.threshold,
+                        "notes": list(other.notes),
+                    }
+                    for other in view.others
+                ],
             }
         )
-    orders = _orders(results) if len(views) > 1 else []
-    return {"cases": cases, "orders": orders, "volumes": volumes, "data": {"cases": cases}}
+    methods = [results.main, *dict.fromkeys(other.name for v in views for other in v.others)]
+    return {
+        "cases": cases,
+        "orders": _orders(results) if len(views) > 1 else [],
+        "methods": methods,
+        "volumes": volumes,
+        "data": {"cases": cases, "methods": methods},
+    }
 
 
 def _keys(results: Results, name: str) -> dict[str, Any]:
@@ -168,12 +233,6 @@ def _orders(results: Results) -> list[dict[str, str]]:
 # --- the page ------------------------------------------------------------------------------------
 
 
-def _title(results: Results) -> str:
-    """The cohort's name, without the folders that it lies in."""
-    cohort = str(results.summary.get("cohort") or results.folder.resolve())
-    return ", ".join(Path(part).name for part in cohort.split(", ")) or cohort
-
-
 def environment() -> jinja2.Environment:
     """Templates of ``assets/``, everything escaped."""
     return jinja2.Environment(
@@ -206,7 +265,7 @@ def render(results: Results, views: Sequence[View]) -> str:
         .get_template("report.html.j2")
         .render(
             asset=asset,
-            title=_title(results),
+            title=cohort_name(results),
             results=results,
             n_cases=len(results.results),
             tiles=tiles(results),

@@ -155,6 +155,27 @@ def chosen_cases(results: Results, limit: int) -> list[str]:
     return sorted([*worst, *ill[len(ill) - n_ill + len(worst) :], *well[:n_well]])
 
 
+def cohort_name(results: Results) -> str:
+    """The cohort's name, without the folders that it lies in."""
+    return last_names(str(results.summary.get("cohort") or results.folder.resolve()))
+
+
+def last_names(paths: str) -> str:
+    """Of paths separated by commas."""
+    return ", ".join(Path(part).name for part in paths.split(", ")) or paths
+
+
+def best_others(results: Results, limit: int) -> list[str]:
+    """The other methods with maps, those of the highest AUPRC first."""
+
+    def area(name: str) -> float:
+        value = results.summary.get("methods", {}).get(name, {}).get("auprc", {}).get("mean")
+        return float(value) if is_finite(value) else -math.inf
+
+    others = [name for name in results.maps if name != results.main]
+    return sorted(others, key=lambda name: -area(name))[:limit]
+
+
 def score_of(results: Results, name: str) -> float:
     """The score of a case by the main method, minus infinity where there is none."""
     value = results.scores.get(name, results.results[name]).get("score", math.nan)

@@ -24,6 +24,8 @@ INNER, EDGE = 10, 110
 """Added to the voxels of a mask or label, inside and at its surface, so that it can be outlined."""
 MAX_LABEL = EDGE - INNER - 1
 BRIGHT_QUANTILE, TOP_QUANTILE = 0.995, 0.999
+MAX_TOP = 8
+"""Of the colour scale, in thresholds: one glaring case must not make all others dark."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class View:
             the lesion; None where there is none.
         threshold: of the mask.
         notes: what could not be shown, and why.
+        others: the map and mask of further methods, by whose names they go.
     """
 
     name: str
@@ -62,12 +65,17 @@ class View:
     lesion_mm: tuple[float, ...] | None = None
     threshold: float | None = None
     notes: tuple[str, ...] = field(default=())
+    others: tuple[View, ...] = field(default=())
 
 
-def map_top(folders: Sequence[Path]) -> float:
-    """The upper end of a colour scale that several cases share, so that healthy brains look so."""
-    tops = [_top(folder) for folder in folders]
-    return max(tops, default=1.0) or 1.0
+def map_top(folders: Sequence[Path], threshold: float | None = None) -> float:
+    """The upper end of a colour scale that several cases share, so that healthy brains look so.
+
+    Args:
+        threshold: of the maps; the end is no further than `MAX_TOP` times it.
+    """
+    top = max((_top(folder) for folder in folders), default=1.0) or 1.0
+    return min(top, MAX_TOP * threshold) if threshold and threshold > 0 else top
 
 
 def _top(folder: Path) -> float:
@@ -110,21 +118,54 @@ def view_case(
     n_detailed = max(len(images) + len(restored), 1)
     fine = frame_of(brain, anomaly.affine, IMAGE_VOXELS * 2 // max(n_detailed, 2))
     coarse = frame_of(brain, anomaly.affine, MAP_VOXELS)
-    layers = [*_detailed(images, restored, brain, fine, coarse)]
-    small_map = np.clip(sample(anomaly.data, coarse), 0, None)
-    high = top or _top(folder) or 1.0
-    layers.append(_continuous("map", "Anomaly map", small_map, coarse, 0.0, high))
+    found, peak_mm = _found(folder, anomaly, fine, coarse, top, notes)
+    layers = [*_detailed(images, restored, brain, fine, coarse), *found]
     lesion_mm = None
-    if (mask := _labels(ImageFile(folder / "mask.nii.gz"), anomaly, notes)) is not None:
-        layers.append(_outlined("mask", "Mask", mask, fine))
     if case is not None and case.label is not None:
         label = _labels(case.label, anomaly, notes)
         if label is not None and label.any():
             layers.append(_outlined("label", "Label", label, fine))
             lesion_mm = _middle_mm(label > 0, anomaly.affine)
-    peak_mm = _peak_mm(small_map, coarse)
+    return View(folder.name, tuple(layers), peak_mm, lesion_mm, cut_of(result), tuple(notes))
+
+
+def view_map(folder: Path, result: Mapping[str, Any], method: str, *, top: float) -> View:
+    """Map and mask alone, of a case that `view_case` shows with another method; arguments are its.
+
+    Raises:
+        InputError: there is no readable map.
+    """
+    anomaly = read_volume_or_zeros(folder / "anomaly.nii.gz")
+    notes: list[str] = []
+    brain = _brain(folder, anomaly)
+    fine, coarse = (
+        frame_of(brain, anomaly.affine, voxels) for voxels in (IMAGE_VOXELS, MAP_VOXELS)
+    )
+    layers, peak_mm = _found(folder, anomaly, fine, coarse, top, notes)
+    return View(method, tuple(layers), peak_mm, threshold=cut_of(result), notes=tuple(notes))
+
+
+def cut_of(result: Mapping[str, Any]) -> float | None:
+    """Where the mask of a ``result.json`` ends, as far as it says."""
     value = result.get("cut", (result.get("threshold") or {}).get("value"))
-    return View(folder.name, tuple(layers), peak_mm, lesion_mm, value, tuple(notes))
+    return None if value is None else float(value)
+
+
+def _found(
+    folder: Path,
+    anomaly: Volume,
+    fine: Frame,
+    coarse: Frame,
+    top: float | None,
+    notes: list[str],
+) -> tuple[list[Layer], tuple[float, ...] | None]:
+    """Map and mask of a folder, and where the map is highest."""
+    small_map = np.clip(sample(anomaly.data, coarse), 0, None)
+    high = top or _top(folder) or 1.0
+    layers = [_continuous("map", "Anomaly map", small_map, coarse, 0.0, high)]
+    if (mask := _labels(ImageFile(folder / "mask.nii.gz"), anomaly, notes)) is not None:
+        layers.append(_outlined("mask", "Mask", mask, fine))
+    return layers, _peak_mm(small_map, coarse)
 
 
 def _images(

@@ -261,6 +261,20 @@ def test_the_noise_page_follows_its_controls(
     assert page.locator("[data-testid=stVegaLiteChart] canvas, svg.marks").first.is_visible()
 
 
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_the_pages_are_dark_where_the_system_is(
+    browser: Any, address: tuple[str, Path], scheme: str, dark: bool
+) -> None:
+    """As the viewer in them is."""
+    watched = Watched(browser, scheme=scheme)
+    watched.page.set_default_timeout(60_000)
+    watched.page.goto(address[0])
+    watched.page.get_by_text("From picture to noise").wait_for()
+    corner = watched.page.screenshot(clip={"x": 400, "y": 0, "width": 50, "height": 20})
+    assert (np.asarray(Image.open(io.BytesIO(corner)).convert("L")).mean() < 128) == dark
+    watched.context.close()
+
+
 def test_a_scan_is_uploaded_detected_looked_at_and_downloaded(
     opened: Watched, address: tuple[str, Path], scan: Path, tmp_path: Path
 ) -> None:

@@ -164,6 +164,7 @@ def test_panels_of_a_detection_need_no_label(results: Path, tmp_path: Path) -> N
     drawn = {"noise", "forward", "out_cases"}
     assert names == {"captions.md", *(f"{n}.{s}" for n in drawn for s in ("pdf", "png"))}
     captions = (tmp_path / "figures" / "captions.md").read_text()
+    assert str(tmp_path) not in captions  # of no use in a paper
     assert all(f"({name}.png)" in captions for name in drawn)
 
 

@@ -20,8 +20,8 @@ from pipeline.errors import InputError
 from pipeline.evaluation import evaluate_folder, write_results
 from pipeline.nifti import write_text, write_volume
 from pipeline.report import render, write_report
-from pipeline.results import chosen_cases, read_results
-from pipeline.viewer import view_case
+from pipeline.results import best_others, chosen_cases, read_results
+from pipeline.viewer import MAX_TOP, map_top, view_case
 
 THRESHOLD = 0.5
 LESIONS_MM = {"ill<1>": 24.0, "ill2": 15.0, "well1": 0.0}
@@ -143,7 +143,7 @@ def test_a_folder_of_detect_has_a_viewer_and_no_metrics(benchmarked: Path, tmp_p
     text = write_report(page, progress=False).read_text(encoding="utf-8")
     assert "12 mL called" in text
     assert 'id="methods-heading"' not in text
-    assert 'id="volume-0-0"' in text
+    assert 'id="volume-0"' in text
 
 
 def test_labels_can_be_named_where_the_folder_does_not_say_them(benchmarked: Path) -> None:
@@ -203,6 +203,46 @@ def test_an_unknown_method_names_those_there_are(benchmarked: Path) -> None:
         write_report(benchmarked, method="dae")
 
 
+@pytest.mark.parametrize("name", ["method", "compare"])
+def test_a_method_that_has_no_maps_writes_no_page(
+    benchmarked: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "maps").symlink_to(benchmarked / "maps", target_is_directory=True)
+    value: Any = {"method": "dae", "compare": ["dae"]}[name]
+    with pytest.raises(InputError, match="no maps of 'dae'; there are anomap, intensity"):
+        write_report(tmp_path, **{name: value}, progress=False)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_other_methods_of_highest_auprc_are_compared(benchmarked: Path) -> None:
+    results = read_results(benchmarked)
+    areas = {"anomap": 0.5, "a": 0.3, "b": 0.7, "c": None}
+    summary = {"methods": {name: {"auprc": {"mean": area}} for name, area in areas.items()}}
+    many = replace(results, maps=dict.fromkeys(areas, benchmarked), summary=summary)
+    assert best_others(many, 2) == ["b", "a"]
+    assert best_others(many, 9) == ["b", "a", "c"]
+
+
+def test_a_page_of_one_method_alone_offers_no_other(benchmarked: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(benchmarked, target_is_directory=True)
+    page = render(results := read_results(tmp_path / "out"), [_view(results, "ill2")])
+    assert 'id="method"' not in page
+
+
+def _view(results: Any, name: str) -> Any:
+    return view_case(results.maps[results.main] / name, results.results[name])
+
+
+def test_one_glaring_case_does_not_darken_the_others(benchmarked: Path, tmp_path: Path) -> None:
+    affine, shape = centred_affine(np.diag([4.0, 4.0, 4.0]))
+    glaring = np.full(shape, 100.0, dtype=np.float32)
+    write_volume(tmp_path / "anomaly.nii.gz", glaring, affine)
+    folders = [benchmarked / "maps/anomap/ill2", tmp_path]
+    assert map_top(folders) == 100.0
+    assert map_top(folders, THRESHOLD) == MAX_TOP * THRESHOLD
+    assert map_top(folders[:1], THRESHOLD) == map_top(folders[:1]) < MAX_TOP * THRESHOLD
+
+
 def test_the_command_ends_with_the_page(
     benchmarked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,7 +292,7 @@ def test_the_map_is_cut_where_the_slider_says(opened: Watched) -> None:
     before = colourful(pixels(canvas))
     set_slider(opened, "#above", 0.0)
     assert colourful(pixels(canvas)) > 2 * before
-    assert opened.page.locator("#above-value").inner_text() == "0 (threshold 0.5)"
+    assert opened.page.locator("#above-value").inner_text() == "0 (mask: 0.5)"
 
 
 def test_the_pseudo_healthy_image_hides_the_lesion(opened: Watched) -> None:
@@ -266,6 +306,31 @@ def test_the_pseudo_healthy_image_hides_the_lesion(opened: Watched) -> None:
     restored = pixels(page.locator("#canvas"))
     assert (scan - restored).max() > 60  # the bright ball is gone
     assert (np.abs(scan - restored).max(-1) > 60).mean() < 0.1
+
+
+def test_the_viewer_switches_to_the_map_of_another_method(opened: Watched) -> None:
+    page, canvas = opened.page, opened.page.locator("#canvas")
+    assert page.locator("#method option").all_inner_texts() == ["anomap", "intensity"]
+    facts = page.locator("#case-facts")
+    assert facts.inner_text().startswith("anomap: ")
+    page.uncheck("#show-label")
+    page.click("#to-peak")
+    page.wait_for_timeout(150)
+    place = [page.locator(f"#position-{axis}-mm").inner_text() for axis in "xyz"]
+    before, quiet = facts.inner_text(), pixels(canvas)
+    page.select_option("#method", "intensity")
+    page.locator("#case-facts", has_text="intensity: ").wait_for()
+    wait_for_case(opened, "ill2")
+    assert facts.inner_text().split(": ", 1)[1] != before.split(": ", 1)[1]
+    assert (pixels(canvas) != quiet).any()
+    assert [page.locator(f"#position-{axis}-mm").inner_text() for axis in "xyz"] == place
+    assert page.locator("#show-restored").count() == 0  # that was another method's
+    assert page.locator("#show-mask").count() == page.locator("#show-label").count() == 1
+    page.get_by_role("button", name="well1").click()
+    wait_for_case(opened, "well1")
+    assert facts.inner_text().startswith("intensity: ")
+    page.select_option("#method", "anomap")
+    page.locator("#show-restored").wait_for()
 
 
 def test_another_case_is_shown_when_its_name_is_clicked(opened: Watched) -> None:

@@ -17,8 +17,8 @@
                    coronal: "sliceTypeCoronal", sagittal: "sliceTypeSagittal" };
   const $ = (id) => document.getElementById(id);
   const data = JSON.parse($("viewer-data").textContent);
-  const settings = { fill: false, above: null, scan: 0, layers: structuredClone(START) };
-  let nv = null, current = null, loading = 0, pending = false;
+  const settings = { fill: false, above: null, scan: 0, method: data.methods[0], layers: structuredClone(START) };
+  let nv = null, current = null, shown = 0, loading = 0, pending = false;
 
   const round = (value, digits = 3) => String(Number(Number(value).toPrecision(digits)));
 
@@ -94,14 +94,27 @@
 
   // --- a case ----------------------------------------------------------------------------------
 
-  async function show(index) {
+  function chosen(index) {  // a case with the map and mask of the method that is asked for
+    const item = data.cases[index];
+    if (settings.method === data.methods[0]) return item;
+    const other = item.others.find((one) => one.method === settings.method);
+    if (!other) {
+      const note = `${settings.method} has no map of this case; that of ${data.methods[0]} is shown.`;
+      return { ...item, notes: [note, ...item.notes] };
+    }
+    const own = (kind) => item.layers.filter((layer) => layer.kind === kind);
+    return { ...item, ...other, layers: [...own("image"), ...other.layers, ...own("label")] };
+  }
+
+  async function show(index, stay = false) {
     const turn = ++loading;
+    shown = index;
     const frame = $("frame");
     frame.dataset.state = "loading";
     $("status").textContent = `Loading ${data.cases[index].name} …`;
     describe(index);
     await new Promise((done) => setTimeout(done));  // let the page paint first
-    const next = data.cases[index];
+    const next = chosen(index);
     const volumes = [];
     for (const [i, layer] of next.layers.entries()) volumes.push(await decode(layer, i === 0));
     if (turn !== loading) return;  // another case was asked for meanwhile
@@ -114,20 +127,21 @@
     buildLayers();
     applySettings();
     nv.updateGLVolume();
-    goTo(current.lesion_mm || current.peak_mm);
+    goTo(stay ? null : current.lesion_mm || current.peak_mm);
     $("status").textContent = "";
     frame.dataset.name = current.name;
     frame.dataset.state = "ready";
   }
 
   function describe(index) {
-    const item = data.cases[index];
+    const item = chosen(index);
+    const method = data.methods.length > 1 ? `${item.method || data.methods[0]}: ` : "";
     document.querySelectorAll("[data-case]").forEach((button) => {
       if (button.hasAttribute("aria-pressed"))
         button.setAttribute("aria-pressed", String(Number(button.dataset.case) === index));
     });
     $("case-title").textContent = item.name;
-    $("case-facts").textContent = item.facts.map(([name, value]) => `${name} ${value}`).join("  ·  ");
+    $("case-facts").textContent = method + item.facts.map(([name, value]) => `${name} ${value}`).join("  ·  ");
     $("canvas").setAttribute("aria-label",
       `Slices of ${item.name}: ${item.layers.map((layer) => layer.title).join(", ")}`);
     $("case-notes").replaceChildren(...item.notes.map((note) => {
@@ -160,7 +174,7 @@
   }
 
   function writeAbove() {
-    const threshold = current.threshold === null ? "" : ` (threshold ${round(current.threshold, 2)})`;
+    const threshold = current.threshold === null ? "" : ` (mask: ${round(current.threshold, 2)})`;
     $("scale-low").textContent = round(settings.above, 2);
     $("above-value").textContent = round(settings.above, 2) + threshold;
   }
@@ -255,6 +269,10 @@
       settings.above = Number($("above").value);
       writeAbove();
       applySettings();
+    });
+    $("method")?.addEventListener("change", () => {
+      Object.assign(settings, { method: $("method").value, above: null });
+      show(shown, true);
     });
     $("fill").addEventListener("change", () => { settings.fill = $("fill").checked; applySettings(); });
     $("scan").addEventListener("change", () => { settings.scan = Number($("scan").value); applySettings(); });
