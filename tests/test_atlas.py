@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline import atlas as module
-from pipeline.atlas import FRAME, Atlas, AtlasBuilder, load_atlases, save_atlases
+from pipeline.atlas import Atlas, AtlasBuilder, load_atlases, save_atlases
 from pipeline.errors import InputError
+from pipeline.placement import FRAME, on_box
 
 SHAPE = (30, 40, 36)
 
@@ -134,8 +134,8 @@ def test_there_and_back_again_is_the_same_volume() -> None:
     rng = np.random.default_rng(0)
     smooth = ndimage.gaussian_filter(rng.normal(size=SHAPE), 4) * 50
     brain = ellipsoid()
-    placement = module._placement(brain)
-    back = module._from_frame(module._to_frame(smooth, placement), placement, SHAPE)
+    placement = on_box(brain)
+    back = placement.from_frame(placement.to_frame(smooth), SHAPE)
     assert np.abs(back - smooth)[brain].max() < 0.03 * np.ptp(smooth[brain])
 
 
@@ -143,7 +143,7 @@ def test_there_and_back_again_is_the_same_volume() -> None:
 def test_each_axis_of_the_frame_is_that_of_the_brain(axis: int) -> None:
     brain = ellipsoid()
     index = np.indices(SHAPE)[axis].astype(float)
-    there = module._to_frame(index, module._placement(brain))
+    there = on_box(brain).to_frame(index)
     along = there.mean(tuple(i for i in range(3) if i != axis))
     centre = (FRAME[axis] - 1) / 2
     middle = np.interp(centre, np.arange(FRAME[axis]), along)

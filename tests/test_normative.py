@@ -75,13 +75,13 @@ def test_a_brain_of_the_atlas_is_usual_and_a_bright_spot_in_it_is_not(
     assert atlases[INTENSITY].n_cases == 4
     known = replace(model, atlases=atlases)
     prepared = transforms(cases[0])
-    z = z_scores(INTENSITY, prepared.slices, prepared.brain, known)
+    z = z_scores(INTENSITY, prepared.slices, prepared, known)
     usual = z[prepared.brain]
     assert float(usual.abs().median()) < 1.5
     spot = prepared.slices.clone()
     middle = len(spot) // 2
     spot[middle, 0, 8, 8] += 1.0
-    raised = z_scores(INTENSITY, spot, prepared.brain, known) - z
+    raised = z_scores(INTENSITY, spot, prepared, known) - z
     assert int((raised != 0).sum()) == 1
     assert float(raised[middle, 0, 8, 8]) > 2
 
@@ -100,7 +100,7 @@ def test_the_atlas_of_the_residual_has_a_quantity_for_each_timestep(
         at_t = differences[t][prepared.brain].mean()
         # Fields differ between brains, so the mean over the brain is near, not equal.
         assert abs(float(atlases[RESIDUAL].mean[t].mean()) - float(at_t)) < 0.2
-    z = z_scores(RESIDUAL, stacked(differences), prepared.brain, replace(model, atlases=atlases))
+    z = z_scores(RESIDUAL, stacked(differences), prepared, replace(model, atlases=atlases))
     by_hand = atlases[RESIDUAL].z_scores(differences[:, :, 0].swapaxes(0, 1).numpy(), brain)
     np.testing.assert_allclose(z.numpy(), by_hand)
 
@@ -134,11 +134,11 @@ def test_a_run_without_the_atlas_says_what_makes_it(
 ) -> None:
     prepared = transforms(cases[0])
     with pytest.raises(InputError, match=r"no atlas of the intensity.*--resume"):
-        z_scores(INTENSITY, prepared.slices, prepared.brain, model)
+        z_scores(INTENSITY, prepared.slices, prepared, model)
     atlases, _ = make_atlases(cases, model, transforms, residual=True, progress=False)
     other = replace(model, atlases=atlases)
     with pytest.raises(InputError, match="that of another recipe: 2"):
-        z_scores(RESIDUAL, prepared.slices, prepared.brain, other)
+        z_scores(RESIDUAL, prepared.slices, prepared, other)
 
 
 def test_few_brains_are_smoothed_more_than_many() -> None:
