@@ -16,7 +16,7 @@ from pipeline.cases import Case
 from pipeline.config import DetectionConfig
 from pipeline.errors import InputError
 from pipeline.model import Model
-from pipeline.placement import WIDE_EXTENT, Placement, on_box
+from pipeline.placement import WIDE_EXTENT, Placement
 from pipeline.reconstruction import reconstruct, reconstruction_of
 from pipeline.registration import Template, register
 from pipeline.transforms import CaseTransforms, Prepared
