@@ -1,15 +1,10 @@
-"""What healthy brains show at each place: mean and spread of a quantity, in a common frame.
-
-The frame is the brain's own box: centre and size of the brain mask along each axis of the working
-grid, from the first two moments of the mask. It needs no registration, and nothing in the image
-moves it.
-"""
+"""What healthy brains show at each place: mean and spread of a quantity, in a common frame."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +13,15 @@ from scipy import ndimage
 
 from pipeline.errors import InputError
 from pipeline.nifti import write_atomically
+from pipeline.placement import EXTENT, FRAME, FRAME_VOXEL_MM, Placement, on_box
+from pipeline.registration import Template
 
-FRAME = (48, 56, 48)
-"""Voxels of the frame along slices, rows and columns."""
-FRAME_VOXEL_MM = 3.5
-"""About, in an adult's brain."""
-_EXTENT = 2.1
-"""Half the frame in standard deviations of the mask; a solid ellipsoid ends at sqrt(5) = 2.24."""
 _MIN_WEIGHT = 0.05
 _MIN_SUPPORT = 0.1
 """Share of the brains that must have tissue at a place for its own statistics to count."""
+
+_MIN_SHARE = 0.5
+"""Share of the brains that have tissue where the brain of their template is."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +32,25 @@ class Atlas:
         mean: ``(K, *FRAME)`` float32, K quantities.
         spread: standard deviations, same shape, >= the floor that it was made with.
         n_cases: brains that it is made of.
+        template: what they were placed by; None where that was their boxes.
+        extent: of the box that a brain has without a placement; see `pipeline.placement.on_box`.
     """
 
     mean: np.ndarray
     spread: np.ndarray
     n_cases: int
+    template: Template | None = None
+    extent: float = EXTENT
 
-    def z_scores(self, values: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    def z_scores(
+        self, values: np.ndarray, brain: np.ndarray, placement: Placement | None = None
+    ) -> np.ndarray:
         """``(values - mean) / spread`` at each voxel of a brain.
 
         Args:
             values: ``(N, K, H, W)``, on the working grid.
             brain: ``(N, H, W)`` bool.
+            placement: of the frame on the brain; None takes its box.
 
         Returns:
             ``(N, K, H, W)`` float32, 0 outside the brain.
@@ -62,35 +63,47 @@ class Atlas:
         z = np.zeros(values.shape, dtype=np.float32)
         if not brain.any():
             return z
-        placement = _placement(brain)
+        placement = placement or on_box(brain, self.extent)
         for k in range(values.shape[1]):
             mean, spread = (
-                _from_frame(a[k], placement, brain.shape) for a in (self.mean, self.spread)
+                placement.from_frame(a[k], brain.shape) for a in (self.mean, self.spread)
             )
             z[:, k] = np.where(brain, (values[:, k] - mean) / spread, 0.0)
         return z
 
     def placed_mean(self, brain: np.ndarray) -> np.ndarray:
-        """The mean where a brain ``(N, H, W)`` lies, ``(K, N, H, W)``."""
-        placement = _placement(brain)
-        return np.stack([_from_frame(mean, placement, brain.shape) for mean in self.mean])
+        """The mean on the box of a brain ``(N, H, W)``, ``(K, N, H, W)``."""
+        placement = on_box(brain, self.extent)
+        return np.stack([placement.from_frame(mean, brain.shape) for mean in self.mean])
 
 
 class AtlasBuilder:
-    """Sums over healthy brains, one at a time; `build` makes an atlas of them."""
+    """Sums over healthy brains, one at a time; `build` makes an atlas of them.
 
-    def __init__(self) -> None:
+    Args:
+        extent: of the box that a brain has without a placement; see `pipeline.placement.on_box`.
+    """
+
+    def __init__(self, extent: float = EXTENT) -> None:
+        self.extent = extent
         self.n_cases = 0
         self._count = np.zeros(FRAME)
         self._total = self._square = np.zeros((0, *FRAME))
 
-    def add(self, values: np.ndarray, brain: np.ndarray, healthy: np.ndarray) -> None:
+    def add(
+        self,
+        values: np.ndarray,
+        brain: np.ndarray,
+        healthy: np.ndarray,
+        placement: Placement | None = None,
+    ) -> None:
         """Take a brain in.
 
         Args:
             values: ``(N, K, H, W)``, on the working grid.
-            brain: ``(N, H, W)`` bool; it places the frame.
+            brain: ``(N, H, W)`` bool.
             healthy: what counts, same shape.
+            placement: of the frame on the brain; None takes its box.
 
         Raises:
             ValueError: nothing counts, or these are not the quantities of the brains before.
@@ -100,10 +113,10 @@ class AtlasBuilder:
                 f"a brain needs healthy voxels and {len(self._total) or 'some'} quantities; got "
                 f"{int(healthy.sum())} voxels and {values.shape[1]}"
             )
-        placement = _placement(brain)
-        share = _to_frame(healthy, placement)
+        placement = placement or on_box(brain, self.extent)
+        share = placement.to_frame(healthy)
         inside = share > 0.5
-        in_frame = np.stack([_to_frame(v * healthy, placement) for v in values.swapaxes(0, 1)])
+        in_frame = np.stack([placement.to_frame(v * healthy) for v in values.swapaxes(0, 1)])
         # Values outside do not count as 0: they are divided by the share that lies inside.
         in_frame = np.where(inside, in_frame / np.maximum(share, 0.5), 0.0)
         if not self.n_cases:
@@ -135,7 +148,20 @@ class AtlasBuilder:
         # A spread takes some brains; where few had tissue, the nearest better known place counts.
         seen = weight >= max(0.5, _MIN_SUPPORT * self.n_cases)
         mean, spread = (_filled(volumes, seen).astype(np.float32) for volumes in (mean, spread))
-        return Atlas(mean, spread, self.n_cases)
+        return Atlas(mean, spread, self.n_cases, extent=self.extent)
+
+    def template(self) -> Template:
+        """The mean of the brains so far, of intensities in [-1, 1], to register others to.
+
+        Raises:
+            ValueError: there was no brain.
+        """
+        if not self.n_cases:
+            raise ValueError("a template is made of one brain at least")
+        brain = self._count > _MIN_SHARE * self.n_cases
+        intensity = (self._total.mean(0) / np.maximum(self._count, 1) + 1) / 2
+        image = np.where(brain, intensity, 0.0).clip(0, 1).astype(np.float32)
+        return Template(image, brain, self.extent)
 
 
 def _filled(volumes: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -144,35 +170,7 @@ def _filled(volumes: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return volumes[(slice(None), *nearest)]
 
 
-Placement = tuple[np.ndarray, np.ndarray]
-"""First voxel of the frame and its step, in voxels of the working grid."""
-
-
-def _placement(brain: np.ndarray) -> Placement:
-    index = np.argwhere(brain)
-    if not len(index):
-        raise ValueError("there is no brain to place the frame on")
-    # Of a flat brain (one slice) an axis has no extent: half a voxel then.
-    half = np.maximum(_EXTENT * index.std(0), 0.5)
-    return index.mean(0) - half, 2 * half / (np.array(FRAME) - 1)
-
-
-def _to_frame(volume: np.ndarray, placement: Placement) -> np.ndarray:
-    first, step = placement
-    return np.asarray(
-        ndimage.affine_transform(
-            volume.astype(np.float32), step, first, output_shape=FRAME, order=1, mode="nearest"
-        )
-    )
-
-
-def _from_frame(volume: np.ndarray, placement: Placement, shape: tuple[int, ...]) -> np.ndarray:
-    first, step = placement
-    return np.asarray(
-        ndimage.affine_transform(
-            volume, 1 / step, -first / step, output_shape=shape, order=1, mode="nearest"
-        )
-    )
+_PARTS, _MEANS = ("mean", "spread", "n_cases", "extent"), ("image", "brain")
 
 
 def save_atlases(path: Path, atlases: dict[str, Atlas], made_for: str = "") -> None:
@@ -181,11 +179,11 @@ def save_atlases(path: Path, atlases: dict[str, Atlas], made_for: str = "") -> N
     Args:
         made_for: what they depend on; see `load_atlases`.
     """
-    arrays: dict[str, Any] = {
-        f"{name}.{part.name}": getattr(atlas, part.name)
-        for name, atlas in atlases.items()
-        for part in fields(Atlas)
-    }
+    arrays: dict[str, Any] = {}
+    for name, atlas in atlases.items():
+        arrays |= {f"{name}.{part}": getattr(atlas, part) for part in _PARTS}
+        if atlas.template is not None:
+            arrays |= {f"{name}.template_{part}": getattr(atlas.template, part) for part in _MEANS}
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as handle:
@@ -219,4 +217,20 @@ def _checked(stored: Any, name: str) -> Atlas:
         raise ValueError(f"{name} has the shapes {mean.shape} and {spread.shape}")
     if not np.isfinite(mean).all() or not (spread > 0).all() or not np.isfinite(spread).all():
         raise ValueError(f"{name} holds values that are not numbers")
-    return Atlas(mean, spread, int(stored[f"{name}.n_cases"]))
+    # Atlases had no template and one extent before brains were registered.
+    extent = float(stored[f"{name}.extent"]) if f"{name}.extent" in stored.files else EXTENT
+    if not 1 <= extent <= 4:
+        raise ValueError(f"{name} has the extent {extent}")
+    template = _template(stored, name, extent)
+    return Atlas(mean, spread, int(stored[f"{name}.n_cases"]), template, extent)
+
+
+def _template(stored: Any, name: str, extent: float) -> Template | None:
+    if f"{name}.template_image" not in stored.files:
+        return None
+    image, brain = stored[f"{name}.template_image"], stored[f"{name}.template_brain"]
+    if image.shape != FRAME or brain.shape != FRAME or brain.dtype != bool or not brain.any():
+        raise ValueError(f"{name} has a template of the shapes {image.shape} and {brain.shape}")
+    if not np.isfinite(image).all():
+        raise ValueError(f"{name} has a template of values that are not numbers")
+    return Template(image, brain, extent)

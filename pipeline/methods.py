@@ -155,7 +155,7 @@ def _residual(
 ) -> Tensor:
     differences = prepared.slices - restored
     if config.standardise:
-        z = z_scores(RESIDUAL, stacked(differences), prepared.brain, model)
+        z = z_scores(RESIDUAL, stacked(differences), prepared, model)
         n_timesteps, _, n_channels = differences.shape[:3]
         differences = z.unflatten(1, (n_timesteps, n_channels)).transpose(0, 1)
     kind = RESIDUALS[config.residual]
@@ -169,7 +169,7 @@ def _spread(draws: Tensor) -> Tensor:
 
 def _unusual(prepared: Prepared, model: Model, residual: str) -> Tensor:
     """How unusual the intensity is at its place; darker, brighter or either, by the residual."""
-    z = z_scores(INTENSITY, prepared.slices, prepared.brain, model)
+    z = z_scores(INTENSITY, prepared.slices, prepared, model)
     kind = RESIDUALS["absolute" if residual == "squared" else residual]
     return kind(z).mean(1, keepdim=True)
 
@@ -178,7 +178,7 @@ def _one_sided(prepared: Prepared, model: Model, config: DetectionConfig) -> Ten
     """How much more unusual the intensity is at its place than on the other side of the brain."""
     if not prepared.brain.any():
         return torch.zeros_like(prepared.brain, dtype=torch.float32)
-    z = z_scores(INTENSITY, prepared.slices, prepared.brain, model).mean(1, keepdim=True)
+    z = z_scores(INTENSITY, prepared.slices, prepared, model).mean(1, keepdim=True)
     smooth = _filtered(z, prepared, config.median_mm)
     plane = find_midplane(prepared.slices, prepared.brain, prepared.grid)
     return asymmetry(smooth, plane, prepared.brain, prepared.grid, config.residual)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from pipeline.cases import Case
 from pipeline.config import DetectionConfig
 from pipeline.errors import InputError
 from pipeline.model import Model
+from pipeline.placement import WIDE_EXTENT, Placement
 from pipeline.reconstruction import reconstruct, reconstruction_of
+from pipeline.registration import Template, register
 from pipeline.transforms import CaseTransforms, Prepared
 
 INTENSITY, RESIDUAL = "intensity", "residual"
@@ -84,6 +87,9 @@ def make_atlases(
 ) -> tuple[dict[str, Atlas], dict[str, str]]:
     """Atlases of the intensity and of the residual of healthy brains.
 
+    The brains are read twice: placed by their boxes they give a mean, and placed by that mean
+    (`pipeline.registration`) they give the atlases.
+
     The residual of the recipe, image - restored, has one quantity for each timestep and channel; of
     many brains, `MAX_RESIDUAL_CASES` evenly chosen ones are reconstructed.
 
@@ -97,32 +103,72 @@ def make_atlases(
     Raises:
         InputError: no case could be read.
     """
-    intensity, residuals = AtlasBuilder(), AtlasBuilder()
     failed: dict[str, str] = {}
+    boxed = AtlasBuilder(WIDE_EXTENT)
+    for _, prepared in _healthy(cases, transforms, failed, "mean brain", progress):
+        boxed.add(prepared.slices.numpy(), *_masks(prepared))
+    if not boxed.n_cases:
+        raise InputError(f"no case for an atlas could be read: {next(iter(failed.values()), '')}")
+    template = boxed.template()
+    intensity, residuals = AtlasBuilder(WIDE_EXTENT), AtlasBuilder(WIDE_EXTENT)
     n_chosen = min(len(cases), MAX_RESIDUAL_CASES) if residual else 0
     chosen = set(np.linspace(0, len(cases) - 1, n_chosen).round().astype(int).tolist())
-    for i, case in enumerate(tqdm(cases, desc="atlas", unit="case", disable=not progress)):
+    for i, prepared in _healthy(cases, transforms, failed, "atlas", progress):
+        placement = placed(prepared, template)
+        intensity.add(prepared.slices.numpy(), *_masks(prepared), placement)
+        if i in chosen:
+            config = model.config
+            restored = restored_slices(prepared, model, config.detection, config.seed).mean(1)
+            differences = stacked(prepared.slices - restored).numpy()
+            residuals.add(differences, *_masks(prepared), placement)
+    builders = {INTENSITY: intensity} | ({RESIDUAL: residuals} if residuals.n_cases else {})
+    atlases = {
+        name: builder.build(sigma_mm=smoothing_mm(builder.n_cases), min_spread=MIN_SPREAD[name])
+        for name, builder in builders.items()
+    }
+    # Both were placed by it; it is kept once.
+    atlases[INTENSITY] = replace(atlases[INTENSITY], template=template)
+    return atlases, failed
+
+
+def _healthy(
+    cases: Sequence[Case],
+    transforms: CaseTransforms,
+    failed: dict[str, str],
+    description: str,
+    progress: bool,
+) -> Iterator[tuple[int, Prepared]]:
+    """Cases with healthy voxels, with their positions; the reasons of the others go to `failed`."""
+    for i, case in enumerate(tqdm(cases, desc=description, unit="case", disable=not progress)):
+        if case.name in failed:
+            continue
         try:
             prepared = transforms(case)
         except InputError as error:
             failed[case.name] = str(error)
             continue
-        brain, healthy = prepared.brain[:, 0].numpy(), prepared.healthy[:, 0].numpy()
-        if not healthy.any():
+        if prepared.healthy.any():
+            yield i, prepared
+        else:
             failed[case.name] = f"case {case.name}: nothing of it counts as healthy on the grid"
-            continue
-        intensity.add(prepared.slices.numpy(), brain, healthy)
-        if i in chosen:
-            config = model.config
-            restored = restored_slices(prepared, model, config.detection, config.seed).mean(1)
-            residuals.add(stacked(prepared.slices - restored).numpy(), brain, healthy)
-    if not intensity.n_cases:
-        raise InputError(f"no case for an atlas could be read: {next(iter(failed.values()), '')}")
-    builders = {INTENSITY: intensity} | ({RESIDUAL: residuals} if residuals.n_cases else {})
-    return {
-        name: builder.build(sigma_mm=smoothing_mm(builder.n_cases), min_spread=MIN_SPREAD[name])
-        for name, builder in builders.items()
-    }, failed
+
+
+def _masks(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    return prepared.brain[:, 0].numpy(), prepared.healthy[:, 0].numpy()
+
+
+def placed(prepared: Prepared, template: Template) -> Placement:
+    """Where the frame of an atlas lies on a case; found once for a case and a template.
+
+    Raises:
+        ValueError: there is no brain.
+    """
+    key = ("placement", id(template))
+    if key not in prepared.memo:
+        # The template is kept with it, so that no other one gets its id.
+        prepared.memo[key] = template, register(prepared.slices, prepared.brain, template)
+    placement: Placement = prepared.memo[key][1]
+    return placement
 
 
 def stacked(differences: Tensor) -> Tensor:
@@ -130,13 +176,12 @@ def stacked(differences: Tensor) -> Tensor:
     return differences.transpose(0, 1).flatten(1, 2)
 
 
-def z_scores(name: str, values: Tensor, brain: Tensor, model: Model) -> Tensor:
+def z_scores(name: str, values: Tensor, prepared: Prepared, model: Model) -> Tensor:
     """How unusual values are at their place, in healthy standard deviations.
 
     Args:
         name: of the run's atlas, `INTENSITY` or `RESIDUAL`.
-        values: ``(N, K, H, W)``.
-        brain: ``(N, 1, H, W)`` bool.
+        values: ``(N, K, H, W)``, of the prepared case.
 
     Returns:
         Signed, same shape as ``values``; 0 outside the brain.
@@ -155,4 +200,10 @@ def z_scores(name: str, values: Tensor, brain: Tensor, model: Model) -> Tensor:
             f"{model.path}: its atlas of the {name} is that of another recipe: {len(atlas.mean)} "
             f"quantities, {values.shape[1]} now"
         )
-    return torch.from_numpy(atlas.z_scores(values.numpy(), brain[:, 0].numpy()))
+    brain = prepared.brain[:, 0].numpy()
+    if not brain.any():
+        return torch.zeros_like(values)
+    # Atlases that were made before brains were registered have no template: the box then.
+    template = model.atlases.get(INTENSITY, atlas).template
+    placement = placed(prepared, template) if template is not None else None
+    return torch.from_numpy(atlas.z_scores(values.numpy(), brain, placement))

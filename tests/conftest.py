@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.atlas import FRAME, Atlas, save_atlases
+from pipeline.atlas import Atlas, save_atlases
 from pipeline.calibration import Calibration, MethodCalibration, save_calibration
 from pipeline.config import FALSE_POSITIVE_RATES, dump_config, override, preset_config
 from pipeline.model import ATLASES, atlases_made_for
 from pipeline.network import build_network
 from pipeline.normative import INTENSITY, RESIDUAL
+from pipeline.placement import FRAME
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline import atlas as module
-from pipeline.atlas import FRAME, Atlas, AtlasBuilder, load_atlases, save_atlases
+from pipeline.atlas import Atlas, AtlasBuilder, load_atlases, save_atlases
 from pipeline.errors import InputError
+from pipeline.placement import FRAME, on_box
 
 SHAPE = (30, 40, 36)
 
@@ -134,8 +134,8 @@ def test_there_and_back_again_is_the_same_volume() -> None:
     rng = np.random.default_rng(0)
     smooth = ndimage.gaussian_filter(rng.normal(size=SHAPE), 4) * 50
     brain = ellipsoid()
-    placement = module._placement(brain)
-    back = module._from_frame(module._to_frame(smooth, placement), placement, SHAPE)
+    placement = on_box(brain)
+    back = placement.from_frame(placement.to_frame(smooth), SHAPE)
     assert np.abs(back - smooth)[brain].max() < 0.03 * np.ptp(smooth[brain])
 
 
@@ -143,7 +143,7 @@ def test_there_and_back_again_is_the_same_volume() -> None:
 def test_each_axis_of_the_frame_is_that_of_the_brain(axis: int) -> None:
     brain = ellipsoid()
     index = np.indices(SHAPE)[axis].astype(float)
-    there = module._to_frame(index, module._placement(brain))
+    there = on_box(brain).to_frame(index)
     along = there.mean(tuple(i for i in range(3) if i != axis))
     centre = (FRAME[axis] - 1) / 2
     middle = np.interp(centre, np.arange(FRAME[axis]), along)
@@ -184,3 +184,39 @@ def test_misuse_is_refused() -> None:
         builder.add(values.repeat(2, axis=1), brain, brain)
     with pytest.raises(ValueError, match="an atlas of 1 quantities; got 2"):
         atlas_of([np.array(1.0)], brain).z_scores(np.zeros((SHAPE[0], 2, *SHAPE[1:])), brain)
+
+
+def test_a_template_and_its_extent_are_kept_and_older_atlases_have_none(tmp_path: Path) -> None:
+    brain = ellipsoid()
+    builder = AtlasBuilder(2.4)
+    for value in (0.0, 0.5):
+        builder.add(np.full(SHAPE, value)[:, None], brain, brain)
+    template = builder.template()
+    np.testing.assert_allclose(template.image[template.brain], 0.625, atol=1e-5)
+    assert not template.image[~template.brain].any()
+    atlas = replace(builder.build(sigma_mm=0.0, min_spread=0.1), template=template)
+    old = atlas_of([np.array(1.0)], brain)
+    save_atlases(tmp_path / "a.npz", {"intensity": atlas, "residual": old})
+    with np.load(tmp_path / "a.npz") as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    del arrays["residual.extent"]
+    np.savez(tmp_path / "b.npz", **arrays)
+    again = load_atlases(tmp_path / "b.npz")
+    assert again["intensity"].extent == 2.4
+    assert again["intensity"].template is not None
+    np.testing.assert_array_equal(again["intensity"].template.image, template.image)
+    np.testing.assert_array_equal(again["intensity"].template.brain, template.brain)
+    assert again["residual"].template is None
+    assert again["residual"].extent == old.extent == 2.1
+
+
+@pytest.mark.parametrize("wrong", ["image", "brain"])
+def test_a_template_that_cannot_be_used_is_refused(wrong: str, tmp_path: Path) -> None:
+    builder = AtlasBuilder()
+    builder.add(np.zeros((SHAPE[0], 1, *SHAPE[1:])), ellipsoid(), ellipsoid())
+    template = builder.template()
+    bad = replace(template, **{wrong: getattr(template, wrong)[1:]})
+    atlas = replace(builder.build(sigma_mm=0.0, min_spread=0.1), template=bad)
+    save_atlases(tmp_path / "a.npz", {"intensity": atlas})
+    with pytest.raises(InputError, match="template"):
+        load_atlases(tmp_path / "a.npz")

@@ -26,7 +26,7 @@ from pipeline.methods import (
 )
 from pipeline.model import Model, make_scheduler
 from pipeline.nifti import write_volume
-from pipeline.normative import make_atlases, restored_slices
+from pipeline.normative import make_atlases, placed, restored_slices
 from pipeline.reconstruction import reconstruction_of
 from pipeline.scoring import blur, dissimilarity_map
 from pipeline.transforms import CaseTransforms, Prepared
@@ -161,7 +161,11 @@ def test_the_standardised_residual_is_that_of_the_atlas(prepared: Prepared) -> N
     anomaly_map = recipe_map(prepared, model, recipe, 3).anomaly_map[:, 0].numpy()
     brain = prepared.brain[:, 0].numpy()
     differences = prepared.slices - restored_slices(prepared, model, recipe, 3).mean(1)
-    z = model.atlases["residual"].z_scores(differences[:, :, 0].swapaxes(0, 1).numpy(), brain)
+    template = model.atlases["intensity"].template
+    assert template is not None
+    z = model.atlases["residual"].z_scores(
+        differences[:, :, 0].swapaxes(0, 1).numpy(), brain, placed(prepared, template)
+    )
     np.testing.assert_allclose(anomaly_map, np.abs(z).mean(1) * brain, rtol=1e-5)
     # Seed 3 is not the seed of the atlas, which is made of this very brain.
     assert anomaly_map.max() > 0.1

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.atlas import Atlas
 from pipeline.cases import Case, ImageFile
 from pipeline.config import override, preset_config
 from pipeline.errors import InputError
@@ -19,11 +21,14 @@ from pipeline.normative import (
     INTENSITY,
     RESIDUAL,
     make_atlases,
+    placed,
     restored_slices,
     smoothing_mm,
     stacked,
     z_scores,
 )
+from pipeline.placement import Placement
+from pipeline.registration import register
 from pipeline.transforms import CaseTransforms
 
 SETTINGS = {
@@ -75,13 +80,13 @@ def test_a_brain_of_the_atlas_is_usual_and_a_bright_spot_in_it_is_not(
     assert atlases[INTENSITY].n_cases == 4
     known = replace(model, atlases=atlases)
     prepared = transforms(cases[0])
-    z = z_scores(INTENSITY, prepared.slices, prepared.brain, known)
+    z = z_scores(INTENSITY, prepared.slices, prepared, known)
     usual = z[prepared.brain]
     assert float(usual.abs().median()) < 1.5
     spot = prepared.slices.clone()
     middle = len(spot) // 2
     spot[middle, 0, 8, 8] += 1.0
-    raised = z_scores(INTENSITY, spot, prepared.brain, known) - z
+    raised = z_scores(INTENSITY, spot, prepared, known) - z
     assert int((raised != 0).sum()) == 1
     assert float(raised[middle, 0, 8, 8]) > 2
 
@@ -100,9 +105,41 @@ def test_the_atlas_of_the_residual_has_a_quantity_for_each_timestep(
         at_t = differences[t][prepared.brain].mean()
         # Fields differ between brains, so the mean over the brain is near, not equal.
         assert abs(float(atlases[RESIDUAL].mean[t].mean()) - float(at_t)) < 0.2
-    z = z_scores(RESIDUAL, stacked(differences), prepared.brain, replace(model, atlases=atlases))
-    by_hand = atlases[RESIDUAL].z_scores(differences[:, :, 0].swapaxes(0, 1).numpy(), brain)
+    z = z_scores(RESIDUAL, stacked(differences), prepared, replace(model, atlases=atlases))
+    template = atlases[INTENSITY].template
+    assert template is not None
+    by_hand = atlases[RESIDUAL].z_scores(
+        differences[:, :, 0].swapaxes(0, 1).numpy(), brain, placed(prepared, template)
+    )
     np.testing.assert_allclose(z.numpy(), by_hand)
+
+
+def test_a_case_is_registered_once_and_with_an_older_atlas_never(
+    cases: list[Case],
+    model: Model,
+    transforms: CaseTransforms,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    atlases, _ = make_atlases(cases, model, transforms, residual=True, progress=False)
+    assert atlases[INTENSITY].template is not None
+    calls = []
+
+    def counted(*arguments: Any) -> Placement:
+        calls.append(arguments)
+        return register(*arguments)
+
+    monkeypatch.setattr("pipeline.normative.register", counted)
+    known, prepared = replace(model, atlases=atlases), transforms(cases[0])
+    z_scores(INTENSITY, prepared.slices, prepared, known)
+    z_scores(INTENSITY, prepared.slices, prepared, known)
+    z_scores(RESIDUAL, prepared.slices.repeat(1, 2, 1, 1), prepared, known)
+    assert len(calls) == 1
+    older = Atlas(atlases[INTENSITY].mean, atlases[INTENSITY].spread, 4)
+    fresh = transforms(cases[0])
+    z = z_scores(INTENSITY, fresh.slices, fresh, replace(model, atlases={INTENSITY: older}))
+    assert len(calls) == 1
+    on_its_box = older.z_scores(fresh.slices.numpy(), fresh.brain[:, 0].numpy())
+    np.testing.assert_array_equal(z.numpy(), on_its_box)
 
 
 def test_stacking_puts_the_channels_of_a_timestep_side_by_side() -> None:
@@ -134,11 +171,11 @@ def test_a_run_without_the_atlas_says_what_makes_it(
 ) -> None:
     prepared = transforms(cases[0])
     with pytest.raises(InputError, match=r"no atlas of the intensity.*--resume"):
-        z_scores(INTENSITY, prepared.slices, prepared.brain, model)
+        z_scores(INTENSITY, prepared.slices, prepared, model)
     atlases, _ = make_atlases(cases, model, transforms, residual=True, progress=False)
     other = replace(model, atlases=atlases)
     with pytest.raises(InputError, match="that of another recipe: 2"):
-        z_scores(RESIDUAL, prepared.slices, prepared.brain, other)
+        z_scores(RESIDUAL, prepared.slices, prepared, other)
 
 
 def test_few_brains_are_smoothed_more_than_many() -> None:
