@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from conftest import SmallBrain, smooth_intensity
@@ -22,6 +24,7 @@ from pipeline.calibration import (
 from pipeline.cases import Case, ImageFile
 from pipeline.errors import InputError
 from pipeline.metrics import top_mean
+from pipeline.nifti import write_volume
 from pipeline.transforms import CaseTransforms, Grid
 
 MakeBrain = Callable[..., SmallBrain]
@@ -135,7 +138,7 @@ def test_the_threshold_of_a_method_holds_on_the_brains_it_was_found_on(
             anomaly_map = prepared.to_source(METHODS[name].compute(prepared, None, 0).anomaly_map)
             above = anomaly_map[prepared.source_healthy] > found.methods[name].threshold(0.05)
             rates.append(above.mean())
-            tops.append(top_mean(anomaly_map[prepared.source_healthy]))
+            tops.append(top_mean(anomaly_map[prepared.source_brain]))
         assert np.mean(rates) == pytest.approx(0.05, abs=2e-3)
         assert all(len(r) == 3 for r in found.methods[name].left_out_rates.values())
         assert found.methods[name].scores == pytest.approx(tops)
@@ -170,6 +173,27 @@ def test_a_case_that_cannot_be_read_is_reported_and_the_others_count(
     assert "none.nii.gz" in failed["bad"]
     with pytest.raises(InputError, match=r"no healthy case.*none\.nii\.gz"):
         calibrate([bad], ["intensity"], {}, transforms, progress=False)
+
+
+def test_a_calibrating_case_is_scored_as_detection_would_score_it(
+    make_brain: MakeBrain, tmp_path: Path
+) -> None:
+    """What its mask excludes counts in its score, since nobody excludes it of a new case."""
+    case, *others = cases(make_brain, 3)
+    image = nib.load(case.images["flair"].path)
+    data = np.asarray(image.dataobj)
+    bright = data > np.quantile(data[data > 0], 0.97)
+    write_volume(tmp_path / "lesions.nii.gz", bright, image.affine)
+    masked = replace(case, exclude=ImageFile(tmp_path / "lesions.nii.gz"))
+    transforms = CaseTransforms(("flair",), GRID)
+    assert transforms(masked).source_healthy.sum() < transforms(case).source_healthy.sum()
+    with_mask, without = (
+        calibrate([one, *others], ["intensity"], {}, transforms, progress=False)[0]
+        for one in (masked, case)
+    )
+    table, plain = with_mask.methods["intensity"], without.methods["intensity"]
+    assert table.scores == pytest.approx(plain.scores)
+    assert table.thresholds["0.01"] < plain.thresholds["0.01"]
 
 
 # The file -----------------------------------------------------------------------------------------
