@@ -39,7 +39,6 @@ WEIGHTS = {
     "flair_plain": "12 people",
     "flair_contrast": "12 people, changed in contrast, bias field and blur",
     "flair": "and 24 phantoms (these are shipped)",
-    "flair_mixed": "the same, with mixed noise",
     "flair_phantoms": "phantoms alone (64; shipped as `phantom`)",
 }
 
@@ -190,7 +189,6 @@ def _train_flair(script: Script, arguments: argparse.Namespace, work: Path) -> N
         "flair_coarse": NOISES["_coarse"],
         "flair_plain": NOISES[""],
         "flair_contrast": [*NOISES[""], *changed],
-        "flair_mixed": ["--noise", "mixed", "--extra", extra, *changed],
     }
     for name, more in runs.items():
         _train(script, arguments.healthy_flair, "flair", work / name, *of_people, *more)

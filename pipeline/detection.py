@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.calibration import Calibration, MethodCalibration
 from pipeline.cases import Case, ImageFile
 from pipeline.errors import InputError
-from pipeline.methods import METHODS, MapResult, Method, missing_atlases
+from pipeline.methods import METHODS, MapResult, Method, missing_atlases, needed_atlases
 from pipeline.metrics import top_mean
 from pipeline.model import Model
 from pipeline.nifti import make_folder, voxel_volume_ml, write_text, write_volume
@@ -85,7 +85,8 @@ class Detector:
         }
         if self.model is not None:
             record["weights_sha256"] = self.model.weights_sha256
-            record["atlases_sha256"] = self.model.atlases_sha256
+            if needed_atlases(self.name, self.model):
+                record["atlases_sha256"] = self.model.atlases_sha256
         return dict(json.loads(json.dumps(record)))
 
 

@@ -376,14 +376,20 @@ def _changes_nothing(step: str, model: Model) -> bool:
     return here(full) == (before(full) if before is not None else BRAIN_DAMAGE)
 
 
-def missing_atlases(name: str, model: Model | None) -> str | None:
-    """Why a method cannot run for want of an atlas of the run; None if it can."""
+def needed_atlases(name: str, model: Model | None) -> set[str]:
+    """Names of the run's atlases that a method uses."""
     method = METHODS[name]
     needed = {INTENSITY} if method.atlas else set()
     if method.recipe is not None and model is not None:
         recipe = method.recipe(model.config.detection)
         needed |= {INTENSITY} if recipe.normative_power or recipe.asymmetry_power else set()
         needed |= {RESIDUAL} if needs_residual_atlas(recipe) else set()
+    return needed
+
+
+def missing_atlases(name: str, model: Model | None) -> str | None:
+    """Why a method cannot run for want of an atlas of the run; None if it can."""
+    needed = needed_atlases(name, model)
     lacking = needed - set(model.atlases if model is not None else ())
     if not lacking:
         return None

@@ -20,6 +20,7 @@ from pipeline.methods import (
     METHODS,
     RAW_FLOOR,
     model_for,
+    needed_atlases,
     recipe_map,
     runnable,
     select_methods,
@@ -341,3 +342,11 @@ def test_a_short_diffusion_has_the_methods_of_fixed_timesteps_too(prepared: Prep
     short = replace(long, config=config, scheduler=make_scheduler(diffusion))
     for name in ("brain_damage", "with_residual"):
         assert METHODS[name].compute(prepared, short, 0).evaluations == 1
+
+
+def test_a_result_depends_on_the_atlases_that_its_method_uses_alone(prepared: Prepared) -> None:
+    model = _models(prepared)["simplex"]
+    assert needed_atlases("anomap", model) == {"intensity", "residual"}
+    assert needed_atlases("normative", model) == {"intensity"}
+    for name in ("brain_damage", "anoddpm_chain", "intensity", "with_median"):
+        assert needed_atlases(name, model) == set()
