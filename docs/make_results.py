@@ -163,11 +163,12 @@ def _trained_by(work: Path) -> str:
 
 def _made_by(work: Path) -> str:
     """The commits of the benchmarks in the folder."""
-    summaries = [
-        json.loads(p.read_text("utf-8")) for p in sorted(work.glob("bench_*/summary.json"))
-    ]
-    found = {summary["made_by"]["software"]["commit"] for summary in summaries}
-    return ", ".join(sorted(str(commit) for commit in found))
+    return ", ".join(sorted({_commit(path.parent) for path in work.glob("bench_*/summary.json")}))
+
+
+def _commit(out: Path) -> str:
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return str(summary["made_by"]["software"]["commit"])
 
 
 def _train(script: Script, data: Path, modality: str, run: Path, *more: object) -> None:
@@ -227,7 +228,8 @@ def _flair(script: Script, arguments: argparse.Namespace, work: Path) -> list[st
         "## The partial chain of AnoDDPM, with the same network in the same run\n",
         script.block(),
         _table(chain),
-        f"The chain takes {seconds['anoddpm_chain'] / seconds['anomap']:.0f} times as long.\n",
+        f"The chain takes {seconds['anoddpm_chain'] / seconds['anomap']:.0f} times as long; both "
+        f"ran in turn on each case, at commit {_commit(chain)}.\n",
     ]
     ladder = bench(work / "bench_flair_ladder", "--model", run, "--methods", "ladder")
     picture = "![AUPRC and Dice at the threshold of each step](ladder_flair.png)\n"
