@@ -145,7 +145,7 @@ def calibrate(
             used.append(case.name)
     if not used:
         raise InputError(f"no healthy case to calibrate on: {next(iter(failed.values()), 'none')}")
-    tables = {name: _tabulate(samples, scores[name]) for name, samples in values.items()}
+    tables = {name: tabulate(samples, scores[name]) for name, samples in values.items()}
     return Calibration(tables, tuple(used)), failed
 
 
@@ -157,7 +157,8 @@ def _sample(healthy: np.ndarray, seed: int) -> np.ndarray:
     return indices
 
 
-def _tabulate(samples: Sequence[np.ndarray], scores: list[float]) -> MethodCalibration:
+def tabulate(samples: Sequence[np.ndarray], scores: list[float]) -> MethodCalibration:
+    """Thresholds from the values of each healthy case (any length), and their left-out rates."""
     thresholds = {f"{r:g}": _pooled_quantile(samples, 1 - r) for r in FALSE_POSITIVE_RATES}
     left_out: dict[str, list[float]] = {}
     for rate in FALSE_POSITIVE_RATES if len(samples) > 1 else ():

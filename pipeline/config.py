@@ -338,6 +338,7 @@ def _recipe(bright: bool) -> dict[str, Any]:
             "asymmetry_power": 0.25,
             "residual_power": 0.1,
             "ssim_power": 0.1,
+            "case_quantile": 0.75,
         }
     else:
         settings = {
@@ -347,8 +348,9 @@ def _recipe(bright: bool) -> dict[str, Any]:
             "residual_power": 1.0,
             "ssim_power": 0.5,
             "smoothing_mm": 5.0,
+            "case_quantile": 0.85,
         }
-    settings |= {"standardise": True, "edge_mm": 0.0, "case_quantile": 0.75, "half_height": 0.5}
+    settings |= {"standardise": True, "edge_mm": 0.0, "half_height": 0.5}
     return {f"detection.{key}": value for key, value in settings.items()}
 
 

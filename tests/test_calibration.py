@@ -31,7 +31,7 @@ MakeBrain = Callable[..., SmallBrain]
 
 
 def tabulate(*samples: np.ndarray) -> MethodCalibration:
-    return module._tabulate([np.sort(sample) for sample in samples], [])
+    return module.tabulate([np.sort(sample) for sample in samples], [])
 
 
 # Quantiles ----------------------------------------------------------------------------------------
