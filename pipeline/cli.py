@@ -96,13 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
     group.add_argument("--quiet", action="store_true", help="no progress bars (nor in a log)")
     group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
-    for add in (_add_cases, _add_phantom, _add_train, _add_detect, _add_evaluate, _add_benchmark):
+    for add in (
+        *(_add_cases, _add_phantom, _add_train, _add_detect, _add_fuse, _add_evaluate),
+        *(_add_benchmark, _add_export, _add_report, _add_figures, _add_app, _add_demo),
+    ):
         add(commands, common)
-    _add_export(commands, common)
-    _add_report(commands, common)
-    _add_figures(commands, common)
-    _add_app(commands, common)
-    _add_demo(commands, common)
     return parser
 
 
@@ -554,6 +552,52 @@ def _shipped(arguments: argparse.Namespace) -> Path:
             "separate commands"
         )
     return shipped_run(sorted(common or ()))
+
+
+# --- fuse --------------------------------------------------------------------------------------
+
+
+def _add_fuse(commands: Any, common: argparse.ArgumentParser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "fuse",
+        "results of several modalities or weights to one map and mask of each case",
+        "anomap detect patients/ --modality flair -o out_flair/\n"
+        "  anomap detect patients/ --modality t1 -o out_t1/\n"
+        "  anomap fuse out_flair/ out_t1/ -o out/",
+    )
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULTS", help="of detect or benchmark"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="OUT")
+    parser.add_argument(
+        "--rule",
+        default="any",
+        help="any: one scan that shows it is enough; mean: all of them count (default any)",
+    )
+    parser.add_argument(
+        "--false-positive-rate",
+        type=float,
+        default=0.01,
+        help="of the threshold, at most (default 0.01)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="do finished cases again")
+    parser.set_defaults(run=_run_fuse)
+
+
+def _run_fuse(arguments: argparse.Namespace) -> int:
+    from pipeline.fusion import fuse_folders
+
+    done, failed = fuse_folders(
+        arguments.results,
+        arguments.out,
+        rule=arguments.rule,
+        false_positive_rate=arguments.false_positive_rate,
+        overwrite=arguments.overwrite,
+        progress=not arguments.quiet,
+    )
+    return _finish(failed, f"{len(done)} cases in {arguments.out}; {_next(arguments.out)}")
 
 
 # --- evaluate and benchmark --------------------------------------------------------------------

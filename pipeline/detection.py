@@ -258,7 +258,7 @@ def detect_case(
     maps = to_source(prepared, detector, result)
     seconds = time.monotonic() - start + result.earlier_seconds
     record = case_record(prepared, detector, maps, result.evaluations, seconds, provenance)
-    write_result(folder, prepared, maps, record)
+    write_result(folder, prepared.source_affine, prepared.source_brain, maps, record)
     return record
 
 
@@ -280,6 +280,7 @@ def case_record(
         "score": score,
         "p_value": None if healthy is None else healthy.p_value(score),
         "healthy_cases": 0 if healthy is None else len(healthy.scores),
+        "healthy_thresholds": None if healthy is None else dict(healthy.thresholds),
         "brain_ml": round(float(prepared.source_brain.sum() * voxel_ml), 3),
         "anomalous_ml": None if maps.mask is None else round(float(maps.mask.sum() * voxel_ml), 3),
         "threshold": asdict(detector.threshold),
@@ -297,7 +298,8 @@ def case_record(
 
 def write_result(
     folder: Path,
-    prepared: Prepared,
+    affine: np.ndarray,
+    brain: np.ndarray,
     maps: SourceMaps,
     record: dict[str, Any],
 ) -> None:
@@ -307,8 +309,7 @@ def write_result(
     ``pseudo_healthy.nii.gz`` in scanner units (of several modalities one file each,
     ``pseudo_healthy_<modality>.nii.gz``).
     """
-    affine = prepared.source_affine
-    volumes = {"anomaly.nii.gz": maps.anomaly_map, "brain_mask.nii.gz": prepared.source_brain}
+    volumes = {"anomaly.nii.gz": maps.anomaly_map, "brain_mask.nii.gz": brain}
     if maps.mask is not None:
         volumes["mask.nii.gz"] = maps.mask
     else:

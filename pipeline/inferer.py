@@ -357,4 +357,4 @@ class SaveCases:
         )
         folder = self.output_dir / prepared.case.name
         (folder / RESULT).unlink(missing_ok=True)
-        write_result(folder, prepared, maps, record)
+        write_result(folder, prepared.source_affine, prepared.source_brain, maps, record)

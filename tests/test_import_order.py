@@ -19,7 +19,7 @@ ORDER = (
     *("atlas", "fitness", "model"),
     *("metrics", "dataset", "distributed", "probes", "board", "training"),
     *("reconstruction", "normative", "methods", "calibration", "detection"),
-    *("evaluation", "benchmark", "figures"),
+    *("evaluation", "benchmark", "fusion", "figures"),
     *("miniature", "viewer", "charts", "results", "tables", "report", "plates"),
     *("startup", "inferer", "workflow", "bundle"),
     *("app_noise", "app_detect", "app_pages", "app", "demo", "cli", "__main__"),
