@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pipeline.fusion import RULES
 from pipeline.methods import METHODS
 
 # Subjects whose parcellation does not fit the FLAIR scan (looked at, before any training).
@@ -37,6 +38,7 @@ N_EXTRA = 24
 # What FLAIR weights were trained on and how, beside those of the tables.
 WEIGHTS = {
     "flair": "12 people and 24 phantoms (shipped)",
+    "flair_mixed": "the same with mixed noise instead of simplex",
     "flair_phantoms": "phantoms alone (64; shipped as `phantom`)",
 }
 
@@ -196,6 +198,7 @@ def _train_flair(script: Script, arguments: argparse.Namespace, work: Path) -> N
         "flair": [*NOISES[""], "--extra", extra, *changed],
         "flair_gaussian": NOISES["_gaussian"],
         "flair_coarse": NOISES["_coarse"],
+        "flair_mixed": ["--noise", "mixed", "--extra", extra, *changed],
     }
     for name, more in runs.items():
         _train(script, arguments.healthy_flair, "flair", work / name, *of_people, *more)
@@ -284,7 +287,15 @@ def _real(script: Script, arguments: argparse.Namespace, work: Path) -> list[str
         models = [word for suffix in NOISES for word in ("--model", work / f"{modality}{suffix}")]
         script.run("benchmark", arguments.tumour_t1, "--modality", modality, *models, "-o", out)
         parts += [script.block(), _table(out)]
-    return parts
+    tables = []
+    for rule in RULES:
+        out = work / f"fused_real_{rule}"
+        both = [work / "bench_real_flair", work / "bench_real_t1"]
+        script.run("fuse", *both, "--rule", rule, "-o", out)
+        script.run("evaluate", out, "--labels", arguments.tumour_t1, "--method", f"fused, {rule}")
+        tables.append(_table(out).strip().splitlines())
+    rows = [*tables[0], *(line for table in tables[1:] for line in table[2:])]
+    return [*parts, "Both results fused:\n", script.block(), "\n".join(rows) + "\n"]
 
 
 def _of(out: Path, method: str) -> dict[str, Any]:
