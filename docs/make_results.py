@@ -292,7 +292,7 @@ def _real(script: Script, arguments: argparse.Namespace, work: Path) -> list[str
         out = work / f"fused_real_{rule}"
         both = [work / "bench_real_flair", work / "bench_real_t1"]
         script.run("fuse", *both, "--rule", rule, "-o", out)
-        script.run("evaluate", out, "--labels", arguments.tumour_t1, "--method", f"fused, {rule}")
+        script.run("evaluate", out, "--labels", arguments.tumour_t1, "--method", f"fused_{rule}")
         tables.append(_table(out).strip().splitlines())
     rows = [*tables[0], *(line for table in tables[1:] for line in table[2:])]
     return [*parts, "Both results fused:\n", script.block(), "\n".join(rows) + "\n"]
