@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 440, 330
-LEFT, RIGHT, TOP, BOTTOM = 50, 14, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 50, 20, 12, 46
 ROW_HEIGHT, LABEL_WIDTH = 30, 132
 """Of charts with a row a method: the names stand left of the area."""
 
