@@ -235,7 +235,7 @@ def test_the_check_of_the_model_zoo_passes(world: Path) -> None:
     (home / "models/model_info.json").write_text("{}")
     run(["cp", "-r", world / "bundle", home / "models/simplex_ddpm_brain"], world)
     schema = home / "models/simplex_ddpm_brain/eval/schema.json"
-    schema.parent.mkdir()
+    schema.parent.mkdir(exist_ok=True)
     schema.write_text(json.dumps(SCHEMA))
     check = ["ci/verify_bundle.py", "-b", "simplex_ddpm_brain", "-m", "min"]
     told = run([sys.executable, *check], home, PYTHONPATH="ci")
