@@ -275,6 +275,10 @@ def _provenance(
     for record, folder in zip(records, folders, strict=True):
         if not isinstance(record.get("provenance"), dict):
             raise InputError(f"{folder / RESULT}: says nothing of how it was made; detect again")
+        if record.get("method") == FUSED:
+            raise InputError(
+                f"{folder / RESULT}: fused already; give all the results that it was made of"
+            )
         if not record.get("healthy_thresholds"):
             raise InputError(
                 f"{folder / RESULT}: no healthy thresholds, so its map cannot be compared with "

@@ -208,10 +208,11 @@ def test_a_finished_case_is_kept_and_another_rule_asks(tmp_path: Path) -> None:
 
 def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
-    for i, name in enumerate(("good", "grid", "old", "scan", "torn", "weak")):
+    for i, name in enumerate(("good", "fused", "grid", "old", "scan", "torn", "weak")):
         write_case(folders[0] / name, exponential(i))
         if name != "torn":
             changes: dict[str, Any] = {
+                "fused": {"method": "fused", "healthy_thresholds": None},
                 "grid": {"affine": np.diag([2.0, 2.0, 3.0, 1.0])},
                 "old": {"healthy_thresholds": None},
                 "scan": {"modality": "flair", "inputs": {"flair": "/data/other.nii.gz"}},
@@ -224,6 +225,7 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
     done, failed = fuse_folders(folders, tmp_path / "out", progress=False)
     assert done == ["good"]
     for name, words in {
+        "fused": "fused already",
         "grid": "different grids",
         "old": "no healthy thresholds",
         "scan": "same scans",
