@@ -106,7 +106,7 @@ def surprise(values: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Part:
-    """One run's result of a case, read from its folder."""
+    """One run's result of a case, read from its folder; the surprise is 0 outside its brain."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -225,7 +225,7 @@ def _fuse_case(
     (out / RESULT).unlink(missing_ok=True)
     n = len(parts)
     brain = np.any([part.brain for part in parts], axis=0)
-    merged = RULES[rule].merge(np.stack([part.surprise for part in parts])) * brain
+    merged = RULES[rule].merge(np.stack([part.surprise for part in parts]))
     threshold = Threshold(
         -math.log10(rate) + RULES[rule].price(n),
         f"at most {100 * rate:.3g} % of healthy brain voxels exceed it, by the rule {rule!r} for "

@@ -11,10 +11,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from pipeline import fusion
 from pipeline.cli import main
 from pipeline.config import FALSE_POSITIVE_RATES
 from pipeline.errors import InputError
 from pipeline.fusion import RULES, fuse_folders, surprise
+from pipeline.metrics import top_mean
 
 SHAPE = (30, 30, 30)
 EXPONENTIAL = {f"{rate:g}": -math.log(rate) for rate in FALSE_POSITIVE_RATES}
@@ -32,6 +34,7 @@ def write_case(folder: Path, values: np.ndarray, **changes: Any) -> Path:
     affine = changes.pop("affine", np.diag([2.0, 2.0, 2.0, 1.0]))
     modality = changes.pop("modality", "flair")
     brain = changes.pop("brain", brain_mask())
+    settings = {"half_height": 0.0, "min_component_ml": 0.0} | changes.pop("settings", {})
     folder.mkdir(parents=True)
     for name, volume in (
         ("anomaly", values * brain),
@@ -53,8 +56,7 @@ def write_case(folder: Path, values: np.ndarray, **changes: Any) -> Path:
         "provenance": {
             "inputs": [{"path": f"/data/{folder.name}_{modality}.nii.gz", "channel": None}],
             "modalities": [modality],
-            "half_height": 0.0,
-            "min_component_ml": 0.0,
+            **settings,
         },
     }
     (folder / "result.json").write_text(json.dumps(record | changes), encoding="utf-8")
@@ -78,6 +80,11 @@ def test_a_tabulated_threshold_is_its_rate_in_decades() -> None:
 def test_beyond_the_table_an_exponential_tail_goes_on() -> None:
     values = np.array([8.0, 12.0, 40.0])
     np.testing.assert_allclose(surprise(values, EXPONENTIAL), values / math.log(10), rtol=1e-5)
+
+
+def test_the_slope_of_the_tail_is_that_of_the_last_decade() -> None:
+    thresholds = {"0.1": 1.0, "0.01": 2.0, "0.001": 4.0}
+    np.testing.assert_allclose(surprise(np.array([8.0]), thresholds), [5.0], rtol=1e-6)
 
 
 def test_the_order_of_values_stays() -> None:
@@ -139,7 +146,7 @@ def test_a_lesion_in_one_scan_alone_is_found_by_any(tmp_path: Path) -> None:
 
 def test_what_a_fused_case_holds(tmp_path: Path) -> None:
     write_case(tmp_path / "a" / "p1", exponential(0))
-    write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", p_value=0.2)
+    write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", p_value=0.2, healthy_cases=3)
     fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", progress=False)
     folder = tmp_path / "out" / "p1"
     record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -148,6 +155,9 @@ def test_what_a_fused_case_holds(tmp_path: Path) -> None:
     assert record["p_value"] == pytest.approx(0.08)
     assert record["threshold"]["value"] == pytest.approx(2 + math.log10(2))
     assert record["evaluations_per_slice"] == 18
+    assert record["healthy_cases"] == 3
+    assert record["healthy_thresholds"] is None
+    assert record["score"] == pytest.approx(float(top_mean(expected[brain_mask()])), rel=1e-4)
     assert list(record["inputs"]) == ["flair", "t1"]
     assert (read(folder, "pseudo_healthy_flair.nii.gz") == 7).all()
     assert (read(folder, "pseudo_healthy_t1.nii.gz") == 3).all()
@@ -159,6 +169,74 @@ def test_the_mean_of_p_values_is_geometric(tmp_path: Path) -> None:
     fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", rule="mean", progress=False)
     record = json.loads((tmp_path / "out" / "p1" / "result.json").read_text(encoding="utf-8"))
     assert record["p_value"] == pytest.approx(math.e * 0.02)
+
+
+def result(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return record
+
+
+@pytest.mark.parametrize(("first", "second", "fused"), [(0.9, 0.8, 1.0), (0.04, None, None)])
+def test_a_p_value_is_at_most_one_and_needs_all_runs(
+    tmp_path: Path, first: float, second: float | None, fused: float | None
+) -> None:
+    write_case(tmp_path / "a" / "p1", exponential(0), p_value=first)
+    write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", p_value=second)
+    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", progress=False)
+    assert result(tmp_path / "out" / "p1")["p_value"] == fused
+
+
+def test_the_pseudo_healthy_image_is_that_of_the_first_run_with_the_modality(
+    tmp_path: Path,
+) -> None:
+    write_case(tmp_path / "a" / "p1", exponential(0))
+    other = write_case(tmp_path / "b" / "p1", exponential(1))
+    image = nib.Nifti1Image(np.ones(SHAPE, np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+    nib.save(image, other / "pseudo_healthy.nii.gz")
+    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", progress=False)
+    assert (read(tmp_path / "out" / "p1", "pseudo_healthy.nii.gz") == 7).all()
+
+
+def test_without_the_pseudo_healthy_image_of_a_modality_there_is_none(tmp_path: Path) -> None:
+    write_case(tmp_path / "a" / "p1", exponential(0))
+    other = write_case(tmp_path / "b" / "p1", exponential(1), modality="t1")
+    (other / "pseudo_healthy.nii.gz").unlink()
+    done, _ = fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", progress=False)
+    assert done == ["p1"]
+    assert not list((tmp_path / "out" / "p1").glob("pseudo_healthy*"))
+
+
+def test_what_lies_outside_a_run_s_own_brain_is_not_its_to_say(tmp_path: Path) -> None:
+    smaller = brain_mask()
+    smaller[:10] = False
+    write_case(tmp_path / "a" / "p1", exponential(0))
+    other = write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", brain=smaller)
+    stray = nib.Nifti1Image(np.full(SHAPE, 12.0, np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
+    nib.save(stray, other / "anomaly.nii.gz")
+    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", progress=False)
+    only_first = brain_mask() & ~smaller
+    expected = surprise(exponential(0), EXPONENTIAL)
+    merged = read(tmp_path / "out" / "p1", "anomaly.nii.gz")
+    np.testing.assert_allclose(merged[only_first], expected[only_first], rtol=1e-4, atol=1e-5)
+    assert not merged[~brain_mask()].any()
+
+
+def test_a_result_that_is_being_replaced_does_not_count_as_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    write_case(folders[0] / "p1", exponential(0))
+    write_case(folders[1] / "p1", exponential(1), modality="t1")
+    fuse_folders(folders, tmp_path / "out", progress=False)
+
+    def fail(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(fusion, "write_result", fail)
+    done, failed = fuse_folders(folders, tmp_path / "out", overwrite=True, progress=False)
+    assert not done
+    assert "no space left" in failed["p1"]
+    assert not (tmp_path / "out" / "p1" / "result.json").exists()
 
 
 def test_a_voxel_outside_one_brain_counts_by_the_other(tmp_path: Path) -> None:
@@ -174,21 +252,21 @@ def test_a_voxel_outside_one_brain_counts_by_the_other(tmp_path: Path) -> None:
     assert read(folder, "mask.nii.gz")[4:8, 10:16, 10:16].all()
 
 
-def test_masks_end_at_half_height_and_drop_small_parts_if_all_inputs_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [{}, {"half_height": 0.0}, {"min_component_ml": 0.0}])
+def test_masks_end_at_half_height_if_all_inputs_do_and_drop_small_parts_if_one_does(
+    tmp_path: Path, other: dict[str, float]
+) -> None:
     seen = np.zeros(SHAPE)
     seen[8:18, 8:18, 8:18] = 40.0
     seen[20:24, 8:18, 8:18] = 10.0  # above the threshold, below half the height
     seen[4, 4, 4] = 40.0
-    write_case(tmp_path / "a" / "p1", seen)
-    write_case(tmp_path / "b" / "p1", seen, modality="t1")
-    for folder in ("a", "b"):
-        path = tmp_path / folder / "p1" / "result.json"
-        record = json.loads(path.read_text(encoding="utf-8"))
-        record["provenance"] |= {"half_height": 0.5, "min_component_ml": 0.5}
-        path.write_text(json.dumps(record), encoding="utf-8")
+    settings = {"half_height": 0.5, "min_component_ml": 0.5}
+    write_case(tmp_path / "a" / "p1", seen, settings=settings)
+    write_case(tmp_path / "b" / "p1", seen, modality="t1", settings={**settings, **other})
     fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", progress=False)
     expected = np.zeros(SHAPE, dtype=bool)
     expected[8:18, 8:18, 8:18] = True
+    expected[20:24, 8:18, 8:18] = "half_height" in other
     np.testing.assert_array_equal(read(tmp_path / "out" / "p1", "mask.nii.gz") > 0, expected)
 
 
@@ -208,7 +286,9 @@ def test_a_finished_case_is_kept_and_another_rule_asks(tmp_path: Path) -> None:
 
 def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
-    for i, name in enumerate(("good", "fused", "grid", "old", "scan", "torn", "weak")):
+    for i, name in enumerate(
+        ("good", "fused", "grid", "mask", "old", "scan", "torn", "void", "weak")
+    ):
         write_case(folders[0] / name, exponential(i))
         if name != "torn":
             changes: dict[str, Any] = {
@@ -216,10 +296,13 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
                 "grid": {"affine": np.diag([2.0, 2.0, 3.0, 1.0])},
                 "old": {"healthy_thresholds": None},
                 "scan": {"modality": "flair", "inputs": {"flair": "/data/other.nii.gz"}},
+                "void": {"brain": np.zeros(SHAPE, dtype=bool)},
                 "weak": {"healthy_thresholds": {"0.1": 2.0, "0.01": 1.0}},
             }.get(name, {})
             write_case(folders[1] / name, exponential(9 + i), **{"modality": "t1", **changes})
     write_case(folders[1] / "alone", exponential(5))
+    image = nib.Nifti1Image(np.ones((9, 9, 9), np.float32), np.eye(4))
+    nib.save(image, folders[1] / "mask" / "brain_mask.nii.gz")
     (folders[1] / "torn").mkdir()
     (folders[1] / "torn" / "result.json").write_text("{", encoding="utf-8")
     done, failed = fuse_folders(folders, tmp_path / "out", progress=False)
@@ -227,9 +310,11 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
     for name, words in {
         "fused": "fused already",
         "grid": "different grids",
+        "mask": "not on the grid of",
         "old": "no healthy thresholds",
         "scan": "same scans",
         "torn": "cannot be read as JSON",
+        "void": "empty",
         "weak": "do not rise",
         "alone": "no result in",
     }.items():
