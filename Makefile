@@ -28,7 +28,7 @@ test: $(READY)
 # The exported bundle in fresh environments, in MONAI Label, and (ANOMAP_ZOO names a checkout) under
 # the model zoo's own check. It installs packages; some six minutes.
 test-bundle: $(READY)
-	ANOMAP_FULL=1 $(BIN)/python -m pytest -n0 tests/test_bundle_alone.py
+	ANOMAP_FULL=1 $(BIN)/python -m pytest -n0 tests/bundle/test_alone.py
 
 # What must pass before a commit: format, lint, types, fast tests.
 check: $(READY)

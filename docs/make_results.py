@@ -18,8 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.fusion import RULES
-from pipeline.methods import METHODS
+from pipeline.detection.fusion import RULES
+from pipeline.detection.methods import METHODS
 
 # Subjects whose parcellation does not fit the FLAIR scan (looked at, before any training).
 BAD_MASKS = "Subj3,Subj5,Subj6,Subj8,Subj15,Subj19,Subj20,Subj23"

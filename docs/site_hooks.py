@@ -11,6 +11,7 @@ import base64
 import html
 import io
 import re
+import sys
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
@@ -23,6 +24,9 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+from rooms import Room, rooms  # noqa: E402
+
 SHOWN = (
     *("README.md", "CHANGELOG.md", "LICENSE", "docs/*.md", "docs/*.png"),
     *("docs/*.css", "docs/*.js", "data/*.md", "data/*.json"),
@@ -30,9 +34,8 @@ SHOWN = (
 )
 """Files of the site, beside those of the theme."""
 API = "docs/api"
-_GROUP = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \| (.+) \|$", re.MULTILINE)
 _NAME = re.compile(r"(?<![`\[])`(pipeline(?:\.\w+)+)(\(\))?`(?!`)")
-_FILE = re.compile(r"(?<![`\[])`pipeline/(\w+)\.py`(?!`)")
+_FILE = re.compile(r"(?<![`\[])`pipeline/([\w/]+)\.py`(?!`)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _EQUATION = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
@@ -53,12 +56,6 @@ _MENDED = {
 }
 
 
-def module_groups() -> list[tuple[list[str], str]]:
-    """Names of modules and what they do, row by row of the README's table."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return [(re.findall(r"\w+", names), what) for names, what in _GROUP.findall(text)]
-
-
 def model_cards() -> list[str]:
     """Paths of the cards of the bundles, from the root."""
     cards = sorted(ROOT.glob("bundles/*/docs/README.md"))
@@ -68,9 +65,7 @@ def model_cards() -> list[str]:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Fill the navigation."""
     assert config.nav is not None
-    pages: list[Any] = [
-        {", ".join(modules): f"{API}/{modules[0]}.md"} for modules, _ in module_groups()
-    ]
+    pages: list[Any] = [{room.name: f"{API}/{room.name}.md"} for room in _shown_rooms()]
     cards = [{card.split("/")[1]: card} for card in model_cards()]
     config.nav += [
         {"Model cards": cards},
@@ -91,27 +86,33 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if p.is_file()
     ]
     made = [
-        File.generated(config, f"{API}/{modules[0]}.md", content=_modules_page(modules, what))
-        for modules, what in module_groups()
+        File.generated(config, f"{API}/{room.name}.md", content=_room_page(room))
+        for room in _shown_rooms()
     ]
     index = File.generated(config, f"{API}/index.md", content=_api_index())
     return Files([*kept, *ours, *made, index])
 
 
-def _modules_page(modules: list[str], what: str) -> str:
-    blocks = "\n\n".join(f"::: pipeline.{module}" for module in modules)
-    return f"# {', '.join(modules)}\n\n{what[0].upper()}{what[1:]}.\n\n{blocks}\n"
+def _shown_rooms() -> list[Room]:
+    return [room for room in rooms() if not room.name.startswith("__")]
+
+
+def _room_page(room: Room) -> str:
+    blocks = "\n\n".join(f"::: pipeline.{module}" for module in room.modules)
+    return f"# {room.name}\n\n{room.summary}\n\n{blocks}\n"
 
 
 def _api_index() -> str:
     rows = [
-        f"| {', '.join(f'[`{m}`][pipeline.{m}]' for m in modules)} | {what} |"
-        for modules, what in module_groups()
+        f"| [`{room.name}`]({room.name}.md) | {room.summary} | "
+        + ", ".join(f"[`{name.split('.')[-1]}`][pipeline.{name}]" for name in room.modules)
+        + " |"
+        for room in _shown_rooms()
     ]
-    table = "\n".join(["| module | what it does |", "|---|---|", *rows])
+    table = "\n".join(["| room | what it holds | modules |", "|---|---|---|", *rows])
     return (
-        "# API\n\nModules of the package `pipeline`, in the order in which the data meets them; "
-        f"one imports only from those before it.\n\n{table}\n"
+        "# API\n\nRooms of the package `pipeline`, in the order in which the data meets them; "
+        f"one imports only from those above it.\n\n{table}\n"
     )
 
 
@@ -120,7 +121,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     parts = _FENCE.split(markdown)
     for i in range(0, len(parts), 2):
         parts[i] = _NAME.sub(r"[`\1\2`][\1]", parts[i])
-        parts[i] = _FILE.sub(r"[`pipeline/\1.py`][pipeline.\1]", parts[i])
+        parts[i] = _FILE.sub(
+            lambda m: f"[`pipeline/{m[1]}.py`][pipeline.{m[1].replace('/', '.')}]", parts[i]
+        )
     return "".join(parts)
 
 

@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pipeline.atlas import load_atlases
-from pipeline.cli import main
-from pipeline.model import load_model
+from pipeline.cli.main import main
+from pipeline.maps.atlas import load_atlases
+from pipeline.run.model import load_model
 
 MICRO = [
     *("--set", "grid.size=32", "--set", "grid.spacing_mm=6.5", "--set", "grid.slice_spacing_mm=8"),

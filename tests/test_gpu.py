@@ -7,12 +7,12 @@ import copy
 import pytest
 import torch
 
-from pipeline.config import DetectionConfig, preset_config
-from pipeline.model import Model, make_scheduler
-from pipeline.network import build_network
-from pipeline.noise import NOISES, make_noise
-from pipeline.reconstruction import reconstruct
-from pipeline.simplex import random_fields, simplex_fields
+from pipeline.detection.reconstruction import reconstruct
+from pipeline.diffusion.network import build_network
+from pipeline.noise.noises import NOISES, make_noise
+from pipeline.noise.simplex import random_fields, simplex_fields
+from pipeline.run.config import DetectionConfig, preset_config
+from pipeline.run.model import Model, make_scheduler
 
 pytestmark = [
     pytest.mark.gpu,

@@ -28,13 +28,13 @@ import opensimplex
 import torch
 from opensimplex.internals import _init, _noise3
 
-from pipeline.config import PRESETS
-from pipeline.lattice import simplex_grid
-from pipeline.model import make_scheduler
-from pipeline.network import build_network
-from pipeline.noise import Simplex
-from pipeline.simplex import random_fields, simplex_fields, simplex_slices
-from pipeline.training import NoisePrepareBatch
+from pipeline.diffusion.network import build_network
+from pipeline.noise.lattice import simplex_grid
+from pipeline.noise.noises import Simplex
+from pipeline.noise.simplex import random_fields, simplex_fields, simplex_slices
+from pipeline.run.config import PRESETS
+from pipeline.run.model import make_scheduler
+from pipeline.training.engine import NoisePrepareBatch
 
 try:
     from numba import njit, prange
@@ -142,7 +142,8 @@ def agreement(size: int, device: str) -> float:
 def first_call(size: int) -> float:
     """Seconds of the first call in a new process, which builds the operator."""
     code = (
-        "import time; from pipeline.simplex import random_fields; start = time.perf_counter();"
+        "import time; from pipeline.noise.simplex import random_fields\n"
+        "start = time.perf_counter()\n"
         f"random_fields(1, ({size}, {size})); print(time.perf_counter() - start)"
     )
     runs = [

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.cases import find_cases
-from pipeline.loading import find_brain, read_label, read_modalities
-from pipeline.transforms import robust_window
+from pipeline.cases.cohort import find_cases
+from pipeline.cases.loading import find_brain, read_label, read_modalities
+from pipeline.cases.transforms import robust_window
 
 Window = tuple[float, float]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pipeline.calibration import tabulate
-from pipeline.cases import find_cases
-from pipeline.config import override
+from pipeline.cases.cohort import find_cases
+from pipeline.cases.loading import read_label
+from pipeline.cases.transforms import CaseTransforms
+from pipeline.detection.calibration import tabulate
+from pipeline.detection.methods import recipe_map
 from pipeline.errors import InputError
-from pipeline.loading import read_label
-from pipeline.methods import recipe_map
-from pipeline.metrics import auprc, best_dice
-from pipeline.model import load_model
-from pipeline.transforms import CaseTransforms
+from pipeline.run.config import override
+from pipeline.run.model import load_model
+from pipeline.scores.metrics import auprc, best_dice
 
 EVERY = 10
 """Of the voxels of a healthy brain, one in so many is looked at."""

@@ -1,0 +1,256 @@
+"""The Detect page: one scan in, its anomaly map in the viewer; nothing stays on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import nibabel as nib
+import numpy as np
+import streamlit as st
+
+from pipeline.bundle.export import NAMED, check_for_shipped, is_shipped, run_folder
+from pipeline.cases.brain_extraction import make_extractor
+from pipeline.cases.cohort import find_cases
+from pipeline.cases.transforms import CaseTransforms
+from pipeline.detection.calibration import Calibration, load_calibration
+from pipeline.detection.detect import RESULT, Detector, detect_cases, make_detector
+from pipeline.detection.methods import METHODS, OURS
+from pipeline.errors import InputError
+from pipeline.files.nifti import is_volume
+from pipeline.report.page import render_viewer
+from pipeline.run.model import Model, load_model
+
+MAX_VOXELS = 100_000_000
+CASE = "upload"
+ANY_SCAN = "Scans that look unfit, too"
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What the page shows of a scan, all of it in memory.
+
+    Attributes:
+        result: the content of ``result.json``.
+        viewer: a page of its own.
+        files: name to content of what can be downloaded.
+    """
+
+    result: Mapping[str, Any]
+    viewer: str
+    files: Mapping[str, bytes]
+
+
+def choose_model(asked: str) -> Path:
+    """The run folder to detect with: of a run, a bundle, or a modality that weights come for.
+
+    Raises:
+        InputError: none is named.
+    """
+    name = asked.strip()
+    if not name:
+        raise InputError(
+            f"name weights that come with anomap ({' or '.join(NAMED)}), or the "
+            "folder of a run: what `anomap train ... -o RUN` left"
+        )
+    return run_folder(Path(name).expanduser())
+
+
+def detect_upload(
+    uploads: Mapping[str, tuple[str, bytes]],
+    model: Model,
+    *,
+    brain_extraction: str | None = None,
+    any_scan: bool = False,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Detected:
+    """Detect in a temporary folder that is gone when this returns.
+
+    Args:
+        uploads: modality -> name of the file and its content.
+        any_scan: detect too where a scan does not look like what shipped weights were made for.
+        say: told what is being done.
+
+    Raises:
+        InputError: a file cannot be used, or is refused; the message names it as the user did.
+    """
+    names = {modality: name for modality, (name, _) in uploads.items()}
+    with tempfile.TemporaryDirectory(prefix="anomap-") as temporary:
+        folder = Path(temporary)
+        try:
+            say("Reading the scan")
+            for modality, (name, content) in uploads.items():
+                _write_upload(folder, modality, name, content)
+            title = ", ".join(names.values())
+            detector = make_detector(OURS, model, _calibration(model), seed=seed)
+            if is_shipped(model.path) and not any_scan:
+                check = check_for_shipped(model, f"Tick “{ANY_SCAN}” to detect all the same.")
+                detector = replace(detector, check=check)
+            detected = _detect(folder, title, detector, brain_extraction, say)
+        except InputError as error:
+            raise InputError(_as_uploaded(str(error), folder, names)) from error
+        record = _as_uploaded(detected.files[RESULT].decode(), folder, names)
+        return replace(detected, files={**detected.files, RESULT: record.encode()})
+
+
+def _write_upload(folder: Path, modality: str, name: str, content: bytes) -> None:
+    if not is_volume(Path(name)):
+        raise InputError(f"{name}: expected a NIfTI file (.nii or .nii.gz)")
+    # A file may be compressed or not, whatever its name says.
+    suffix = ".nii.gz" if content[:2] == b"\x1f\x8b" else ".nii"
+    path = folder / "in" / f"{CASE}_{modality}{suffix}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    try:
+        shape = cast(nib.Nifti1Image, nib.load(path)).shape
+    except Exception as error:  # nibabel raises many kinds on a foreign file
+        raise InputError(f"{name}: this is no NIfTI file, or a damaged one") from error
+    if np.prod(shape, dtype=float) > MAX_VOXELS:
+        raise InputError(f"{name}: {shape} voxels are more than the {MAX_VOXELS:,} that fit here")
+
+
+def _as_uploaded(text: str, folder: Path, names: Mapping[str, str]) -> str:
+    """A message or record with the user's file names for ours."""
+    for modality, name in names.items():
+        for suffix in (".nii.gz", ".nii"):
+            text = text.replace(str(folder / "in" / f"{CASE}_{modality}{suffix}"), name)
+    return text.replace(f"{folder}/", "")
+
+
+def _calibration(model: Model) -> Calibration:
+    assert model.path is not None
+    return load_calibration(model.path / "calibration.json")
+
+
+def _detect(
+    folder: Path, title: str, detector: Detector, brain_extraction: str | None, say: Say
+) -> Detected:
+    assert detector.model is not None
+    config = detector.model.config
+    modalities = config.modalities
+    cases = find_cases(folder / "in", modalities=modalities).cases
+    extractor = make_extractor(brain_extraction)
+    say("Restoring what a healthy brain would look like; this takes some seconds to a minute")
+    transforms = CaseTransforms(modalities, config.grid, extractor)
+    out = folder / "out"
+    failed = detect_cases(cases, {OURS: detector}, transforms, {OURS: out}, progress=False)
+    if failed:
+        raise InputError(next(iter(failed.values())))
+    say("Preparing the viewer")
+    done = out / cases[0].name
+    result = json.loads((done / RESULT).read_text(encoding="utf-8"))
+    files = {name: (done / name).read_bytes() for name in [*result["files"], RESULT]}
+    return Detected(result, render_viewer(done, result, title), files)
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """All files in one archive; they are compressed already."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner="Loading the model …", max_entries=2)
+def _load(path: Path, modified_ns: int) -> Model:
+    return load_model(path)
+
+
+def _model(default: Path | None) -> Model | None:
+    asked = st.sidebar.text_input(
+        "Weights",
+        str(default or next(iter(NAMED))),
+        help=f"weights that come with anomap ({', '.join(NAMED)}), or the folder of a run",
+    )
+    try:
+        path = choose_model(asked)
+        weights = path / "model.pt"
+        model = _load(path, weights.stat().st_mtime_ns if weights.is_file() else 0)
+    except InputError as error:
+        st.info(str(error))
+        return None
+    if model.noise != METHODS[OURS].noise:
+        st.error(f"{path}: trained with {model.noise} noise; detection needs a simplex run.")
+        return None
+    return model
+
+
+def _show(detected: Detected) -> None:
+    result = detected.result
+    called = result["anomalous_ml"]
+    columns = st.columns(4)
+    columns[0].metric("Score", f"{result['score']:.3g}", help="mean of the highest 1 % of the map")
+    columns[1].metric("Called anomalous", "-" if called is None else f"{called:.1f} mL")
+    columns[2].metric("Brain", f"{result['brain_ml']:.0f} mL")
+    p_value, n_healthy = result["p_value"], result["healthy_cases"]
+    columns[3].metric(
+        "p, if healthy",
+        "-" if p_value is None else f"{p_value:.2g}",
+        help=f"share of {n_healthy} healthy cases, and this one, that score as high",
+    )
+    for note in result["notes"]:
+        st.warning(note)
+    st.iframe(detected.viewer, height="content", alt="Viewer of the scan and its anomaly map")
+    st.download_button(
+        "Download all volumes and result.json",
+        zipped(detected.files),
+        "anomap.zip",
+        on_click="ignore",
+    )
+    for name, content in detected.files.items():
+        st.download_button(name, content, name, on_click="ignore", key=name)
+
+
+def page(model_path: Path | None, seed: int) -> None:
+    """The page."""
+    st.title("Detect")
+    st.write(
+        "A scan in NIfTI, skull-stripped. It is read on this machine, and nothing of it is kept. "
+        "Research only; not a medical device."
+    )
+    model = _model(model_path)
+    if model is None:
+        return
+    uploads = {}
+    for modality in model.config.modalities:
+        file = st.file_uploader(
+            f"{modality.upper()} image (.nii or .nii.gz)", key=modality, type=["nii", "gz"]
+        )
+        if file is not None:
+            uploads[modality] = (file.name, file.getvalue())
+    extract = st.sidebar.checkbox("Find the brain in a whole head (T1w, needs deepbet)")
+    any_scan = st.sidebar.checkbox(
+        ANY_SCAN,
+        help="weights that come with anomap refuse what they were not made for: another modality, "
+        "upside down, not a whole brain",
+    )
+    ready = len(uploads) == len(model.config.modalities)
+    if st.button("Detect", type="primary", disabled=not ready):
+        st.session_state.pop("detected", None)
+        try:
+            with st.status("Working", expanded=True) as status:
+                st.session_state["detected"] = detect_upload(
+                    uploads,
+                    model,
+                    brain_extraction="deepbet" if extract else None,
+                    any_scan=any_scan,
+                    seed=seed,
+                    say=status.write,
+                )
+                status.update(label="Done", state="complete", expanded=False)
+        except InputError as error:
+            st.error(str(error))
+    if ready and "detected" in st.session_state:
+        _show(st.session_state["detected"])

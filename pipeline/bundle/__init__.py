@@ -1,0 +1,1 @@
+"""Runs as MONAI bundles and back."""

@@ -1,0 +1,412 @@
+"""Run folder <-> MONAI bundle: a bundle's ``models`` is a run folder, less the people in it."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import json
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+
+from pipeline.bundle.components import CALIBRATION
+from pipeline.cases.transforms import Prepared
+from pipeline.detection.calibration import Calibration, load_calibration
+from pipeline.detection.detect import make_detector
+from pipeline.detection.fitness import check_brain, check_contrast
+from pipeline.detection.methods import OURS
+from pipeline.detection.normative import INTENSITY
+from pipeline.errors import InputError
+from pipeline.files.nifti import write_atomically
+from pipeline.files.provenance import COMMIT, PACKAGE, software
+from pipeline.run.config import RunConfig
+from pipeline.run.model import ATLASES, Model, load_model
+from pipeline.scores.evaluation import format_table
+
+MODELS, METADATA, CARD, TERMS = (
+    *("models", "configs/metadata.json"),
+    *("docs/README.md", "docs/data_license.txt"),
+)
+CARRIED = ("config.yaml", "model.pt", ATLASES, CALIBRATION, "loss.csv", "run.json")
+"""Files of a run that a bundle carries; the last two may be missing."""
+
+REQUIRED = (
+    *("einops", "fire", "nibabel", "opensimplex", "pillow", "pytorch-ignite", "pyyaml"),
+    *("scikit-learn", "scipy", "tensorboard", "tqdm"),
+)
+"""What a bundle needs beside MONAI, PyTorch and NumPy."""
+
+UNTOLD = (
+    "The data that these weights were trained on, and its terms, are not described here. Whoever "
+    "passes the bundle on says so in this place first.\n"
+)
+SHIPPED = {"flair": "simplex_ddpm_brain", "t1": "simplex_ddpm_brain_t1"}
+"""Modality -> bundle with weights that come with anomap; the first fits where both do."""
+NAMED = SHIPPED | {"phantom": "simplex_ddpm_brain_phantom"}
+"""What ``--model`` may say instead of a path; the last were trained on synthetic FLAIR alone."""
+
+
+def template_dir() -> Path:
+    """The bundle whose configs and texts every export starts from."""
+    return bundle_dir(SHIPPED["flair"])
+
+
+def bundle_dir(name: str) -> Path:
+    """A bundle of ours: installed, or in a checkout."""
+    installed = PACKAGE / "bundle_files" / name
+    return installed if installed.is_dir() else PACKAGE.parent / "bundles" / name
+
+
+def shipped_run(modalities: Iterable[str]) -> Path:
+    """The run folder of the weights that come with anomap and fit a scan.
+
+    Args:
+        modalities: that the scan has; one of them must be shipped.
+
+    Raises:
+        InputError: there are no weights for any of them.
+    """
+    at_hand = tuple(modalities)
+    for modality, name in SHIPPED.items():
+        if modality in at_hand:
+            return bundle_dir(name) / MODELS
+    raise InputError(
+        f"weights come with anomap for {' and '.join(SHIPPED)}; the scan is "
+        f"{', '.join(at_hand) or 'of unknown modality: say --modality'}. Give --model RUN, a "
+        "training of your own"
+    )
+
+
+def is_shipped(run: Path | None) -> bool:
+    """Whether a run folder is one of those that come with anomap."""
+    shipped = [(bundle_dir(name) / MODELS).resolve() for name in NAMED.values()]
+    return run is not None and run.resolve() in shipped
+
+
+def check_for_shipped(model: Model, otherwise: str) -> Callable[[Prepared], None]:
+    """What refuses a case that shipped weights were not made for; see `pipeline.detection.fitness`.
+
+    Args:
+        otherwise: what a user can do all the same, for the end of the message.
+    """
+    modality = model.config.modalities[0]
+    t1_model = model
+    if modality != "t1":
+        t1_model = load_model(bundle_dir(SHIPPED["t1"]) / MODELS, torch.device("cpu"))
+    t1_atlas = t1_model.atlases[INTENSITY]
+
+    def check(prepared: Prepared) -> None:
+        try:
+            check_brain(prepared)
+            check_contrast(prepared, modality, t1_atlas)
+        except InputError as error:
+            raise InputError(f"{error} {otherwise}") from error
+
+    return check
+
+
+# --- bundle -> run --------------------------------------------------------------------------------
+
+
+def run_folder(path: Path) -> Path:
+    """The run folder behind what ``--model`` names: a run, a bundle's folder, or a zipped bundle.
+
+    A name of `NAMED` is that of weights that come with anomap, unless a run is called so. Of a zip
+    only the model's files are read, into a temporary folder; its code is not run.
+
+    Raises:
+        InputError: a file that is no zipped bundle.
+    """
+    if path.is_file():
+        return _unzipped(path)
+    for folder in (path / MODELS, path):
+        if (folder / "config.yaml").is_file():
+            return folder
+    name = str(path).lower()
+    return bundle_dir(NAMED[name]) / MODELS if name in NAMED else path
+
+
+def _unzipped(path: Path) -> Path:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {PurePosixPath(name): name for name in archive.namelist()}
+            found = [p for p in members if p.parts[-2:] == (MODELS, "config.yaml")]
+            if len(found) != 1:
+                raise InputError(
+                    f"{path}: not a zipped bundle: expected one {MODELS}/config.yaml in it, found "
+                    f"{len(found)}"
+                )
+            folder = Path(tempfile.mkdtemp(prefix="anomap-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            for name in CARRIED:
+                if (member := found[0].with_name(name)) in members:
+                    (folder / name).write_bytes(archive.read(members[member]))
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise InputError(f"{path}: not a run, and not a zipped bundle ({error})") from error
+    return folder
+
+
+# --- run -> bundle --------------------------------------------------------------------------------
+
+
+def export(
+    run: Path,
+    out: Path,
+    *,
+    benchmarks: Mapping[str, Path] | None = None,
+    with_source: bool = True,
+) -> None:
+    """Write a run as a MONAI bundle that needs no anomap.
+
+    Texts (model card, terms of the data, metadata) are those of ``run`` where it is a bundle, else
+    of ``out`` where that is one, else a frame that its owner completes.
+
+    Args:
+        run: a calibrated run, or a bundle's folder.
+        out: a folder, or a ``.zip``.
+        benchmarks: name of a cohort to the folder of its `anomap benchmark`, for card and metadata.
+        with_source: carry the source of `pipeline`; without it the bundle needs anomap installed.
+
+    Raises:
+        InputError: ``run`` cannot detect, ``out`` holds something else, or a benchmark is not one.
+    """
+    if run.is_file():
+        raise InputError(
+            f"{run}: a file; give a run's folder (a zipped bundle is exported already: unzip it)"
+        )
+    as_zip = out.suffix == ".zip"
+    if not as_zip and out.exists() and not is_bundle(out) and (out.is_file() or any(out.iterdir())):
+        raise InputError(f"{out}: holds something else than a bundle; give another -o")
+    run_dir = run_folder(run)
+    model = load_model(run_dir, torch.device("cpu"))
+    calibration = load_calibration(run_dir / CALIBRATION)
+    make_detector(OURS, model, calibration)
+    files = _texts(run, out) | _model_files(run_dir, calibration)
+    summaries = {name: _summary(folder) for name, folder in (benchmarks or {}).items()}
+    files[METADATA] = _metadata(files[METADATA], model.config, summaries)
+    files[CARD] = _card(files[CARD], run_dir, model, summaries)
+    if with_source:
+        files |= _source()
+    if as_zip:
+        write_atomically(out, lambda path: _write_zip(path, out.stem, files))
+        return
+    for name, content in files.items():
+        write_atomically(out / name, functools.partial(Path.write_bytes, data=content))
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder looks like a MONAI bundle."""
+    return (folder / METADATA).is_file()
+
+
+def _texts(run: Path, out: Path) -> dict[str, bytes]:
+    """License, configs and docs, by their path in the bundle; configs are those of this anomap."""
+    files = _files_of(template_dir())
+    told = [folder for folder in (run, out) if folder.is_dir() and is_bundle(folder)]
+    if not told:
+        return _untold(files)
+    words = _files_of(told[0])
+    return files | {name: words[name] for name in (METADATA, CARD, TERMS) if name in words}
+
+
+def _files_of(folder: Path) -> dict[str, bytes]:
+    paths = [folder / "LICENSE", *(folder / "configs").glob("*"), *(folder / "docs").glob("*")]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(paths) if p.is_file()}
+
+
+def _untold(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The frame for another's weights: nothing of what is said about ours holds for them."""
+    metadata = json.loads(files[METADATA])
+    release = metadata["version"]
+    metadata |= {
+        "changelog": {release: "exported from a run of anomap"},
+        "authors": "whoever exported this run",
+        "copyright": "of the weights: theirs; of the code: Copyright (c) The anomap authors",
+        "data_source": "not described; see docs/data_license.txt",
+        "eval_metrics": {},
+    }
+    card = files[CARD].decode()
+    for section, told in (
+        ("run", "Not told.\n"),
+        ("data", UNTOLD),
+        ("performance", "Not measured.\n"),
+    ):
+        card = _filled(card, section, told)
+    return files | {
+        METADATA: json.dumps(metadata).encode(),
+        CARD: card.encode(),
+        TERMS: UNTOLD.encode(),
+    }
+
+
+def _model_files(run_dir: Path, calibration: Calibration) -> dict[str, bytes]:
+    paths = [run_dir / name for name in CARRIED]
+    files = {f"{MODELS}/{p.name}": p.read_bytes() for p in paths if p.is_file()}
+    text = json.dumps(asdict(_nameless(calibration)), indent=1) + "\n"
+    return files | {f"{MODELS}/{CALIBRATION}": text.encode()}
+
+
+def _nameless(calibration: Calibration) -> Calibration:
+    """The same thresholds without the names of people; the same people get the same numbers."""
+    if all(name.startswith("held-out-") for name in calibration.cases):
+        return calibration
+    digest = hashlib.sha256("\n".join(calibration.cases).encode()).hexdigest()[:8]
+    numbers = range(1, len(calibration.cases) + 1)
+    return replace(calibration, cases=tuple(f"held-out-{digest}-{i}" for i in numbers))
+
+
+def _source() -> dict[str, bytes]:
+    """The package, and the commit that it is of."""
+    paths = sorted(PACKAGE.rglob("*.py"))
+    files = {p.relative_to(PACKAGE.parent).as_posix(): p.read_bytes() for p in paths}
+    return files | {f"{PACKAGE.name}/{COMMIT}": f"{software()['commit'] or ''}\n".encode()}
+
+
+def _write_zip(path: Path, name: str, files: Mapping[str, bytes]) -> None:
+    """The same files give the same bytes: the members carry no date."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in sorted(files.items()):
+            info = zipfile.ZipInfo(f"{name}/{member}")
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+
+
+# --- what a bundle says about itself --------------------------------------------------------------
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary["methods"][OURS]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: no result of `anomap benchmark` with {OURS}") from error
+    return dict(summary)
+
+
+def _metadata(text: bytes, config: RunConfig, summaries: Mapping[str, Any]) -> bytes:
+    """metadata.json with everything that follows from the run and the installed software."""
+    metadata = json.loads(text)
+    metadata["monai_version"] = version("monai")
+    metadata["pytorch_version"] = version("torch").split("+")[0]
+    metadata["numpy_version"] = version("numpy")
+    metadata["required_packages_version"] = {name: version(name) for name in REQUIRED}
+    modalities = ", ".join(config.modalities)
+    metadata["image_classes"] = f"{modalities}; brain voxels in [-1, 1], background exactly -1"
+    metadata["network_data_format"] = _network_format(config)
+    metadata["volume_data_format"] = _volume_format(config)
+    if summaries:
+        metadata["eval_metrics"] = {name: _metrics(s) for name, s in summaries.items()}
+    return (json.dumps(metadata, indent=4, ensure_ascii=False) + "\n").encode()
+
+
+def _metrics(summary: Mapping[str, Any]) -> dict[str, Any]:
+    ours = summary["methods"][OURS]
+    names = ("auroc", "auprc", "dice_oracle", "dice_at_threshold")
+    means = {name: ours[name]["mean"] for name in names}
+    return {"n_cases": summary["n_cases"]} | {
+        name: None if value is None else round(value, 4) for name, value in means.items()
+    }
+
+
+def _tensor(
+    config: RunConfig, kind: str, shape: Sequence[int | str], **more: Any
+) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "format": "magnitude",
+        "modality": "MR",
+        "num_channels": len(config.modalities),
+        "spatial_shape": list(shape),
+        "dtype": "float32",
+        "value_range": [-1, 1],
+        "is_patch_data": False,
+        "channel_def": dict(enumerate(config.modalities)),
+    } | more
+
+
+LABELS = {"0": "background", "1": "anomaly"}
+
+
+def _network_format(config: RunConfig) -> dict[str, Any]:
+    """A slice in, its noise out; the labels are those of the mask that the bundle ends in."""
+    size = [config.grid.size] * 2
+    last = config.diffusion.num_train_timesteps - 1
+    timesteps = {"format": "timesteps", "modality": "n/a", "num_channels": 1, "dtype": "int64"}
+    return {
+        "inputs": {
+            "image": _tensor(config, "image", size),
+            "timesteps": _tensor(config, "tuples", [1], **timesteps)
+            | {"value_range": [0, last], "channel_def": {"0": "timestep"}},
+        },
+        "outputs": {
+            "pred": _tensor(config, "noise", size, value_range=[], channel_def=LABELS),
+        },
+    }
+
+
+def _volume_format(config: RunConfig) -> dict[str, Any]:
+    """A scan in, on any grid; mask and map out, on the same grid."""
+    shape = ["*", "*", "*"]
+    one = {"num_channels": 1}
+    mask = {"format": "segmentation", "dtype": "uint8", "value_range": [0, 1]}
+    anomaly = {"value_range": [], "channel_def": {"0": "anomaly map, higher is more anomalous"}}
+    return {
+        "inputs": {"image": _tensor(config, "image", shape, value_range=[])},
+        "outputs": {
+            "pred": _tensor(config, "image", shape, **one, **mask, channel_def=LABELS),
+            "anomaly": _tensor(config, "image", shape, **one, **anomaly),
+        },
+    }
+
+
+def _card(text: bytes, run_dir: Path, model: Model, summaries: Mapping[str, Any]) -> bytes:
+    card = text.decode()
+    if (run_dir / "datalist.json").is_file():
+        card = _filled(card, "run", _run_facts(run_dir, model))
+    if summaries:
+        tables = [f"{name}:\n\n{format_table(s)}" for name, s in summaries.items()]
+        card = _filled(card, "performance", "\n".join(tables))
+    return card.encode()
+
+
+def _filled(card: str, section: str, content: str) -> str:
+    """The card with what stands between the marks of a section replaced."""
+    first, last = f"<!-- {section} -->", f"<!-- /{section} -->"
+    before, found, rest = card.partition(first)
+    _, end, after = rest.partition(last)
+    if not found or not end:
+        raise InputError(f"{CARD}: lacks the marks {first} and {last}; put them back")
+    return f"{before}{first}\n{content}{last}{after}"
+
+
+def _run_facts(run_dir: Path, model: Model) -> str:
+    """A markdown list of what the weights are."""
+    config = model.config
+    people = json.loads((run_dir / "datalist.json").read_text(encoding="utf-8"))
+    counts = {name: len(people.get(name, [])) for name in ("training", "validation", "test")}
+    grid = config.grid
+    facts = {
+        "modalities": ", ".join(config.modalities),
+        "healthy brains": f"{counts['training']} trained on, {counts['validation']} for validation "
+        f"and thresholds, {counts['test']} not touched",
+        "network": f"{config.network}, "
+        f"{sum(p.numel() for p in model.network.parameters()) / 1e6:.1f} M parameters",
+        "working grid": f"{grid.size} x {grid.size} pixels of {grid.spacing_mm:g} mm, slices every "
+        f"{grid.slice_spacing_mm:g} mm",
+        "training": f"{config.training.epochs} epochs, batches of {config.training.batch_size}, "
+        f"peak learning rate {config.training.learning_rate:g}, seed {config.seed}",
+        "weights (SHA-256)": f"`{model.weights_sha256}`",
+    }
+    lines = "".join(f"- {name}: {value}\n" for name, value in facts.items())
+    return (
+        f"{lines}\nAll settings stand in `models/config.yaml`, the losses in `models/loss.csv`.\n"
+    )

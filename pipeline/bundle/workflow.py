@@ -1,0 +1,210 @@
+"""The runs of a MONAI bundle: what its configs call around the engines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.inferers import DiffusionInferer
+from torch.utils.data import Subset
+
+from pipeline.bundle.components import CaseDataset
+from pipeline.cases.brain_extraction import make_extractor
+from pipeline.cases.cohort import Case, find_cases, healthy_for_training
+from pipeline.detection.methods import OURS
+from pipeline.errors import InputError
+from pipeline.files.nifti import write_text
+from pipeline.run.config import RunConfig, load_config, override, preset_config
+from pipeline.run.model import usable_device
+from pipeline.scores.evaluation import evaluate_folder, format_csv, format_table, write_results
+from pipeline.study.benchmark import complete_run
+from pipeline.training import distributed
+from pipeline.training.dataset import SliceDataset
+from pipeline.training.engine import Training, TrainingData, prepare
+
+logger = logging.getLogger(__name__)
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+def run_config(
+    model_config: str | Path,
+    *,
+    preset: str | None = None,
+    modalities: list[str] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The settings of a new run: those of a trained model, or of a preset, some of them changed.
+
+    Args:
+        model_config: ``config.yaml`` of the trained model.
+        preset: instead of the model's settings; see `pipeline.run.config.PRESETS`.
+        modalities: of the preset; None takes the model's.
+        epochs: None leaves them.
+        seed: None leaves it.
+        settings: dotted key to value, as ``training.batch_size``.
+
+    Raises:
+        InputError: see `preset_config` and `override`.
+    """
+    config = load_config(Path(str(model_config)))
+    if preset is not None or modalities is not None:
+        config = preset_config(preset or config.preset, tuple(modalities or config.modalities))
+    changed = dict(settings or {})
+    for key, value in (("training.epochs", epochs), ("seed", seed)):
+        if value is not None:
+            changed[key] = value
+    return override(config, changed)
+
+
+def training_data(
+    dataset_dir: str | Path,
+    config: RunConfig,
+    run_dir: str | Path,
+    *,
+    extra_dir: str | Path | None = None,
+    healthy: bool = False,
+    section: str | None = None,
+    resume: bool = False,
+    brain_extraction: str | None = None,
+) -> TrainingData:
+    """Find the healthy cases of a folder and prepare their slices, as `anomap train` does.
+
+    Args:
+        extra_dir: healthy cases that are only trained on.
+        healthy: all cases are people without a lesion.
+        section: the key of a datalist to read; None reads all.
+
+    Raises:
+        InputError: see `find_cases` and `prepare`.
+    """
+    data = prepare(
+        _healthy_cases(dataset_dir, config, healthy, section),
+        config,
+        Path(str(run_dir)),
+        extra=_healthy_cases(extra_dir, config, healthy) if extra_dir else (),
+        resume=resume,
+        extract_brain=make_extractor(brain_extraction),
+        progress=_is_watched(),
+    )
+    for name, reason in data.failed.items() if distributed.is_first() else ():
+        logger.error("%s failed: %s", name, reason)
+    return data
+
+
+def _healthy_cases(
+    folder: str | Path, config: RunConfig, healthy: bool, section: str | None = None
+) -> list[Case]:
+    said = True if healthy else None
+    cohort = find_cases(str(folder), modalities=config.modalities, healthy=said, section=section)
+    cases, refused = healthy_for_training(cohort)
+    if distributed.is_first():
+        for note in cohort.notes:
+            logger.warning("note: %s", note)
+        for name, reason in {**cohort.incomplete, **refused}.items():
+            logger.warning("not used: %s: %s", name, reason)
+    return cases
+
+
+def trainer(
+    dataset: SliceDataset,
+    validation: Subset,
+    config: RunConfig,
+    run_dir: str | Path,
+    device: str | torch.device,
+    inferer: DiffusionInferer,
+    max_epochs: int | None = None,
+) -> Training:
+    """What trains; `Training.run` leaves ``model.pt`` in ``run_dir``.
+
+    Args:
+        max_epochs: where MONAI's tools look for it; None, or as in ``config``.
+
+    Raises:
+        InputError: ``max_epochs`` is not that of ``config``, or ``device`` cannot be used.
+    """
+    if max_epochs not in (None, config.training.epochs):
+        raise InputError(
+            f"train#trainer#max_epochs is {max_epochs}, training.epochs {config.training.epochs}; "
+            "give one of them"
+        )
+    data = TrainingData(dataset, validation, {})
+    return Training(
+        data,
+        config,
+        Path(str(run_dir)),
+        usable_device(device),
+        progress=_is_watched(),
+        inferer=inferer,
+    )
+
+
+def complete(
+    run_dir: str | Path,
+    data: TrainingData,
+    device: str | torch.device,
+    brain_extraction: str | None = None,
+) -> None:
+    """Atlases and thresholds of a run, made by the first of the processes; see `complete_run`.
+
+    The exit status is 1 where cases of ``data`` failed; the run is as good as without them.
+    """
+    if distributed.is_first():
+        complete_run(
+            Path(str(run_dir)),
+            device=usable_device(device),
+            extract_brain=make_extractor(brain_extraction),
+            progress=_is_watched(),
+        )
+        print(f"run in {run_dir}")
+    distributed.wait()
+    if data.failed:
+        raise SystemExit(1)
+
+
+def _is_watched() -> bool:
+    """Whether progress bars are wanted: in a log file each step of one is a line."""
+    return sys.stderr.isatty()
+
+
+# --- inference and evaluation ---------------------------------------------------------------------
+
+
+def end(dataset: CaseDataset, output_dir: str | Path) -> None:
+    """Say where the results lie; exit status 1 where cases failed."""
+    n_done = len(dataset.data) - len(dataset.failed)
+    print(f"{n_done} cases in {output_dir}")
+    if dataset.failed:
+        raise SystemExit(1)
+
+
+def score(dataset: CaseDataset, output_dir: str | Path, seed: int = 0) -> None:
+    """Score the maps against the labels beside the scans, as `anomap evaluate` does.
+
+    Leaves ``cases.csv``, ``summary.json``, ``table.csv`` and ``table.md`` in ``output_dir``.
+
+    Raises:
+        InputError: no case could be scored.
+    """
+    out = Path(str(output_dir))
+    cases = [item["case"] for item in dataset.data if "case" in item]
+    cases = [case for case in cases if case.name not in dataset.failed]
+    scores = evaluate_folder(out, cases, method=OURS, progress=False, seed=seed)
+    if not scores.cases:
+        raise InputError(
+            f"no case could be scored; the first: {next(iter(scores.failures.values()))}"
+        )
+    for name, reason in scores.failures.items():
+        logger.error("%s failed: %s", name, reason)
+    summary = write_results(out, {OURS: scores}, OURS)
+    write_text(out / "table.md", format_table(summary))
+    write_text(out / "table.csv", format_csv(summary))
+    print(format_table(summary))
+    dataset.failed |= scores.failures

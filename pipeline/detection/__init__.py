@@ -1,0 +1,1 @@
+"""A case to its anomaly map: methods, thresholds, results on disk, fusion."""

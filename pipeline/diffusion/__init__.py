@@ -1,0 +1,1 @@
+"""Diffusion with any noise: the scheduler, and presets of the network."""

@@ -1,0 +1,1 @@
+"""Figures, for the screen and for a paper."""

@@ -1,0 +1,52 @@
+"""What software made a result."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline import __version__
+
+PACKAGE = Path(__file__).parents[1]
+"""The folder of the package `pipeline`."""
+COMMIT = "commit.txt"
+"""Beside the source where that was copied out of its checkout: what commit it is of."""
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a shell takes it."""
+    name = Path(sys.argv[0]).name
+    return shlex.join(["anomap" if name == "__main__.py" else name, *sys.argv[1:]])
+
+
+@functools.cache
+def software() -> dict[str, str | None]:
+    """Versions, and the commit where the source is a git checkout ("+" where it was changed)."""
+    record: dict[str, str | None] = {
+        "anomap": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+    }
+    for name in ("torch", "monai", "numpy", "scipy"):
+        try:
+            record[name] = version(name)
+        except PackageNotFoundError:
+            record[name] = None
+    return record
+
+
+def _commit() -> str | None:
+    told = PACKAGE / COMMIT
+    if told.is_file():
+        return told.read_text(encoding="utf-8").strip() or None
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

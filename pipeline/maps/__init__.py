@@ -1,0 +1,1 @@
+"""Anomaly maps as pure functions: arrays in, arrays out."""

@@ -1,0 +1,236 @@
+"""What healthy brains show at each place: mean and spread of a quantity, in a common frame."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.errors import InputError
+from pipeline.files.nifti import write_atomically
+from pipeline.maps.placement import EXTENT, FRAME, FRAME_VOXEL_MM, Placement, on_box
+from pipeline.maps.registration import Template
+
+_MIN_WEIGHT = 0.05
+_MIN_SUPPORT = 0.1
+"""Share of the brains that must have tissue at a place for its own statistics to count."""
+
+_MIN_SHARE = 0.5
+"""Share of the brains that have tissue where the brain of their template is."""
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Position-wise statistics of healthy brains.
+
+    Attributes:
+        mean: ``(K, *FRAME)`` float32, K quantities.
+        spread: standard deviations, same shape, >= the floor that it was made with.
+        n_cases: brains that it is made of.
+        template: what they were placed by; None where that was their boxes.
+        extent: of the box of a brain without a placement; see `pipeline.maps.placement.on_box`.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    n_cases: int
+    template: Template | None = None
+    extent: float = EXTENT
+
+    def z_scores(
+        self, values: np.ndarray, brain: np.ndarray, placement: Placement | None = None
+    ) -> np.ndarray:
+        """``(values - mean) / spread`` at each voxel of a brain.
+
+        Args:
+            values: ``(N, K, H, W)``, on the working grid.
+            brain: ``(N, H, W)`` bool.
+            placement: of the frame on the brain; None takes its box.
+
+        Returns:
+            ``(N, K, H, W)`` float32, 0 outside the brain.
+
+        Raises:
+            ValueError: not the number of quantities that the atlas holds.
+        """
+        if values.shape[1] != len(self.mean):
+            raise ValueError(f"an atlas of {len(self.mean)} quantities; got {values.shape[1]}")
+        z = np.zeros(values.shape, dtype=np.float32)
+        if not brain.any():
+            return z
+        placement = placement or on_box(brain, self.extent)
+        for k in range(values.shape[1]):
+            mean, spread = (
+                placement.from_frame(a[k], brain.shape) for a in (self.mean, self.spread)
+            )
+            z[:, k] = np.where(brain, (values[:, k] - mean) / spread, 0.0)
+        return z
+
+    def placed_mean(self, brain: np.ndarray) -> np.ndarray:
+        """The mean on the box of a brain ``(N, H, W)``, ``(K, N, H, W)``."""
+        placement = on_box(brain, self.extent)
+        return np.stack([placement.from_frame(mean, brain.shape) for mean in self.mean])
+
+
+class AtlasBuilder:
+    """Sums over healthy brains, one at a time; `build` makes an atlas of them.
+
+    Args:
+        extent: of the box of a brain without a placement; see `pipeline.maps.placement.on_box`.
+    """
+
+    def __init__(self, extent: float = EXTENT) -> None:
+        self.extent = extent
+        self.n_cases = 0
+        self._count = np.zeros(FRAME)
+        self._total = self._square = np.zeros((0, *FRAME))
+
+    def add(
+        self,
+        values: np.ndarray,
+        brain: np.ndarray,
+        healthy: np.ndarray,
+        placement: Placement | None = None,
+    ) -> None:
+        """Take a brain in.
+
+        Args:
+            values: ``(N, K, H, W)``, on the working grid.
+            brain: ``(N, H, W)`` bool.
+            healthy: what counts, same shape.
+            placement: of the frame on the brain; None takes its box.
+
+        Raises:
+            ValueError: nothing counts, or these are not the quantities of the brains before.
+        """
+        if not healthy.any() or (self.n_cases and values.shape[1] != len(self._total)):
+            raise ValueError(
+                f"a brain needs healthy voxels and {len(self._total) or 'some'} quantities; got "
+                f"{int(healthy.sum())} voxels and {values.shape[1]}"
+            )
+        placement = placement or on_box(brain, self.extent)
+        share = placement.to_frame(healthy)
+        inside = share > 0.5
+        in_frame = np.stack([placement.to_frame(v * healthy) for v in values.swapaxes(0, 1)])
+        # Values outside do not count as 0: they are divided by the share that lies inside.
+        in_frame = np.where(inside, in_frame / np.maximum(share, 0.5), 0.0)
+        if not self.n_cases:
+            self._total = self._square = np.zeros(in_frame.shape)
+        self._count = self._count + inside
+        self._total, self._square = self._total + in_frame, self._square + in_frame**2
+        self.n_cases += 1
+
+    def build(self, *, sigma_mm: float, min_spread: float) -> Atlas:
+        """The atlas of the brains so far.
+
+        Args:
+            sigma_mm: the sums are smoothed with this Gaussian (at 3.5 mm a voxel of the frame).
+            min_spread: floor of the spread, in units of the values.
+
+        Raises:
+            ValueError: there was no brain.
+        """
+        if not self.n_cases:
+            raise ValueError("an atlas is made of one brain at least")
+
+        def smooth(volume: np.ndarray) -> np.ndarray:
+            return np.asarray(ndimage.gaussian_filter(volume, sigma_mm / FRAME_VOXEL_MM))
+
+        weight = np.maximum(smooth(self._count), _MIN_WEIGHT)
+        mean = np.stack([smooth(total) for total in self._total]) / weight
+        moment = np.stack([smooth(square) for square in self._square]) / weight
+        spread = np.sqrt(np.maximum(moment - mean**2, min_spread**2))
+        # A spread takes some brains; where few had tissue, the nearest better known place counts.
+        seen = weight >= max(0.5, _MIN_SUPPORT * self.n_cases)
+        mean, spread = (_filled(volumes, seen).astype(np.float32) for volumes in (mean, spread))
+        return Atlas(mean, spread, self.n_cases, extent=self.extent)
+
+    def template(self) -> Template:
+        """The mean of the brains so far, of intensities in [-1, 1], to register others to.
+
+        Raises:
+            ValueError: there was no brain.
+        """
+        if not self.n_cases:
+            raise ValueError("a template is made of one brain at least")
+        brain = self._count > _MIN_SHARE * self.n_cases
+        intensity = (self._total.mean(0) / np.maximum(self._count, 1) + 1) / 2
+        image = np.where(brain, intensity, 0.0).clip(0, 1).astype(np.float32)
+        return Template(image, brain, self.extent)
+
+
+def _filled(volumes: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Places where no brain was get the value of the nearest place where one was."""
+    nearest = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
+    return volumes[(slice(None), *nearest)]
+
+
+_PARTS, _MEANS = ("mean", "spread", "n_cases", "extent"), ("image", "brain")
+
+
+def save_atlases(path: Path, atlases: dict[str, Atlas], made_for: str = "") -> None:
+    """Write atlases by name into one ``.npz``.
+
+    Args:
+        made_for: what they depend on; see `load_atlases`.
+    """
+    arrays: dict[str, Any] = {}
+    for name, atlas in atlases.items():
+        arrays |= {f"{name}.{part}": getattr(atlas, part) for part in _PARTS}
+        if atlas.template is not None:
+            arrays |= {f"{name}.template_{part}": getattr(atlas.template, part) for part in _MEANS}
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as handle:
+            np.savez_compressed(handle, allow_pickle=False, made_for=made_for, **arrays)
+
+    write_atomically(path, write)
+
+
+def load_atlases(path: Path, made_for: str = "") -> dict[str, Atlas]:
+    """Read what `save_atlases` wrote; nothing, if it was made for something else.
+
+    Raises:
+        InputError: it is missing or not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if str(stored["made_for"]) != made_for:
+                return {}
+            names = sorted({key.split(".")[0] for key in stored.files} - {"made_for"})
+            return {name: _checked(stored, name) for name in names}
+    except (
+        *(OSError, EOFError, ValueError, KeyError, TypeError, IndexError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise InputError(f"{path}: not the atlases of a run ({error}); remove it") from error
+
+
+def _checked(stored: Any, name: str) -> Atlas:
+    mean, spread = stored[f"{name}.mean"], stored[f"{name}.spread"]
+    if mean.shape != spread.shape or mean.shape[1:] != FRAME:
+        raise ValueError(f"{name} has the shapes {mean.shape} and {spread.shape}")
+    if not np.isfinite(mean).all() or not (spread > 0).all() or not np.isfinite(spread).all():
+        raise ValueError(f"{name} holds values that are not numbers")
+    # Atlases had no template and one extent before brains were registered.
+    extent = float(stored[f"{name}.extent"]) if f"{name}.extent" in stored.files else EXTENT
+    if not 1 <= extent <= 4:
+        raise ValueError(f"{name} has the extent {extent}")
+    template = _template(stored, name, extent)
+    return Atlas(mean, spread, int(stored[f"{name}.n_cases"]), template, extent)
+
+
+def _template(stored: Any, name: str, extent: float) -> Template | None:
+    if f"{name}.template_image" not in stored.files:
+        return None
+    image, brain = stored[f"{name}.template_image"], stored[f"{name}.template_brain"]
+    if image.shape != FRAME or brain.shape != FRAME or brain.dtype != bool or not brain.any():
+        raise ValueError(f"{name} has a template of the shapes {image.shape} and {brain.shape}")
+    if not np.isfinite(image).all():
+        raise ValueError(f"{name} has a template of values that are not numbers")
+    return Template(image, brain, extent)

@@ -1,0 +1,1 @@
+"""Noise: seeds to fields with unit variance."""

@@ -1,0 +1,285 @@
+"""Noises behind one contract: a field per sample and channel, zero mean, unit variance.
+
+To add a noise: write a frozen dataclass with `draw`, and enter it in `NOISES`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.noise.lattice import LATTICE_PERIOD, grid_at_depth, grids_kept
+from pipeline.noise.simplex import random_fields, simplex_fields, simplex_slices
+
+
+class Noise(ABC):
+    """A distribution of fields. Calling it draws one field for each sample and channel."""
+
+    @abstractmethod
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Raw fields ``(n_fields, H, W)`` float32 on ``like``'s device, at any scale."""
+
+    def __call__(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Fields shaped as ``like``, ``(B, C, H, W)``: zero mean, unit variance each.
+
+        Args:
+            like: gives shape, device and dtype; its values are not used.
+            generator: source of randomness; torch's own where None.
+        """
+        n_fields = like.shape[0] * like.shape[1]
+        if not n_fields:
+            return torch.empty_like(like)
+        return standardise(self.draw(n_fields, like, generator)).reshape(like.shape).to(like.dtype)
+
+    def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
+        """As calling, but sample i depends on ``seeds[i]`` alone, not on the batch it is in."""
+        fields = []
+        for sample, seed in zip(like.unsqueeze(1), seeds, strict=True):
+            generator = torch.Generator(device="cpu").manual_seed(seed)
+            fields.append(self(sample, generator))
+        return torch.cat(fields) if fields else torch.empty_like(like)
+
+
+class VolumeNoise(Noise):
+    """A noise that goes on through a volume: a field is one slice of it, at some depth.
+
+    Depths are counted in pixels of the slice, along the axis across it.
+    """
+
+    @abstractmethod
+    def sections(
+        self, like: Tensor, depths: Sequence[float], generator: torch.Generator | None = None
+    ) -> Tensor:
+        """As calling, but sample i is the slice at ``depths[i]`` of a volume of its own."""
+
+    @abstractmethod
+    def seeded_sections(
+        self, like: Tensor, seeds: Sequence[int], depths: Sequence[float]
+    ) -> Tensor:
+        """As `seeded`, but sample i is the slice at ``depths[i]`` of the volume of ``seeds[i]``."""
+
+    @abstractmethod
+    def depths_kept(self, like: Tensor) -> int:
+        """For so many depths what they need is kept, and need not be made anew."""
+
+    @abstractmethod
+    def typical_depths(self, n_depths: int) -> list[float]:
+        """Depths that represent all others: the pattern of the lattice differs between them."""
+
+
+def standardise(fields: Tensor) -> Tensor:
+    """Shift and scale each ``(..., H, W)`` field to mean 0 and variance 1.
+
+    Raw octave sums of simplex noise have a standard deviation near 0.5; the algebra of DDPM
+    (Ho et al. 2020, eq. 4) assumes 1.
+    """
+    centred = fields - fields.mean(dim=(-2, -1), keepdim=True)
+    spread = centred.square().mean(dim=(-2, -1), keepdim=True).sqrt()
+    return centred / spread.clamp_min(1e-8)
+
+
+# Far from 1, so that the channels of neighbouring seeds are not the same fields.
+_CHANNEL_STEP = 0x9E3779B97F4A7C15
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
+
+
+@dataclass(frozen=True)
+class Simplex(VolumeNoise):
+    """Octave sums of simplex noise (Wyatt et al., "AnoDDPM", CVPR Workshops 2022, section 3.2).
+
+    Attributes:
+        base_frequency: cycles per pixel of the first octave, in (0, 1].
+        octaves: number of octaves, each at twice the frequency of the last, 1 to 16.
+        decay: amplitude ratio from one octave to the next, 0 to 2.
+
+    Raises:
+        ValueError: a parameter is out of range.
+    """
+
+    base_frequency: float = 2**-5
+    octaves: int = 6
+    decay: float = 0.8
+
+    def __post_init__(self) -> None:
+        octaves_fit = 1 <= self.octaves <= 16 and self.octaves == int(self.octaves)
+        if not octaves_fit or not 0 < self.base_frequency <= 1 or not 0 <= self.decay <= 2:
+            raise ValueError(
+                "simplex needs whole octaves in 1..16, base_frequency in (0, 1] and decay in 0..2; "
+                f"got {self}"
+            )
+        object.__setattr__(self, "octaves", int(self.octaves))
+
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        return random_fields(n_fields, _size(like), generator, **self._parameters(like))
+
+    def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
+        of_channels = self._of_channels(seeds, like.shape[1])
+        fields = simplex_fields(of_channels, _size(like), **self._parameters(like))
+        return standardise(fields).reshape(like.shape).to(like.dtype)
+
+    def sections(
+        self, like: Tensor, depths: Sequence[float], generator: torch.Generator | None = None
+    ) -> Tensor:
+        of_channels = _depths_of_channels(depths, like)
+        fields = random_fields(
+            len(of_channels),
+            _size(like),
+            generator,
+            depths=of_channels,
+            **self._parameters(like),
+        )
+        return standardise(fields).reshape(like.shape).to(like.dtype)
+
+    def seeded_sections(
+        self, like: Tensor, seeds: Sequence[int], depths: Sequence[float]
+    ) -> Tensor:
+        fields = simplex_slices(
+            self._of_channels(seeds, like.shape[1]),
+            _depths_of_channels(depths, like),
+            _size(like),
+            **self._parameters(like),
+        )
+        return standardise(fields).reshape(like.shape).to(like.dtype)
+
+    def depths_kept(self, like: Tensor) -> int:
+        depth = 0.37 / self.base_frequency
+        return grids_kept(grid_at_depth(depth, _size(like), **self._parameters(like)))
+
+    def typical_depths(self, n_depths: int) -> list[float]:
+        period = LATTICE_PERIOD / self.base_frequency
+        return [period * (i * _GOLDEN_RATIO % 1.0) for i in range(n_depths)]
+
+    def _parameters(self, like: Tensor) -> dict[str, Any]:
+        return {
+            "base_frequency": self.base_frequency,
+            "octaves": self.octaves,
+            "decay": self.decay,
+            "device": like.device,
+        }
+
+    def _of_channels(self, seeds: Sequence[int], n_channels: int) -> list[int]:
+        return [int(seed) + i * _CHANNEL_STEP for seed in seeds for i in range(n_channels)]
+
+
+def _depths_of_channels(depths: Sequence[float], like: Tensor) -> list[float]:
+    if len(depths) != len(like):
+        raise ValueError(f"a depth is needed for each sample; got {len(depths)} for {len(like)}")
+    return [depth for depth in depths for _ in range(like.shape[1])]
+
+
+def _size(like: Tensor) -> tuple[int, int]:
+    return like.shape[-2], like.shape[-1]
+
+
+@dataclass(frozen=True)
+class Gaussian(Noise):
+    """White noise, as DDPM has it (Ho et al. 2020)."""
+
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        return _white((n_fields, like.shape[-2], like.shape[-1]), like, generator)
+
+
+@dataclass(frozen=True)
+class Coarse(Noise):
+    """White noise on a coarse grid, bilinearly enlarged and rolled (Kascenas et al., MIDL 2022).
+
+    Attributes:
+        cells: cells of the coarse grid along the longer side of the slice.
+    """
+
+    cells: int = 16
+
+    def __post_init__(self) -> None:
+        if self.cells != int(self.cells) or self.cells < 1:
+            raise ValueError(f"coarse needs whole cells >= 1; got {self}")
+
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        height, width = like.shape[-2:]
+        cell = max(height, width) / self.cells
+        coarse_shape = (max(2, round(height / cell)), max(2, round(width / cell)))
+        coarse = _white((n_fields, 1, *coarse_shape), like, generator)
+        fine = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
+        source = generator.device if generator is not None else torch.device("cpu")
+        shifts = torch.randint(
+            max(height, width), (n_fields, 2), generator=generator, device=source
+        ).tolist()
+        return torch.stack(
+            [torch.roll(f[0], (dy, dx), (0, 1)) for f, (dy, dx) in zip(fine, shifts, strict=True)]
+        )
+
+
+def _white(shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    source = generator.device if generator is not None else like.device
+    return torch.randn(shape, generator=generator, device=source).to(like.device)
+
+
+@dataclass(frozen=True)
+class Mixed(Noise):
+    """Each field is simplex, white or coarse noise: for training, so that a network knows all.
+
+    Attributes:
+        simplex, gaussian, coarse: how often each is drawn, relative to the others.
+
+    Raises:
+        ValueError: a share is negative, or all are 0.
+    """
+
+    simplex: float = 1.0
+    gaussian: float = 1.0
+    coarse: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self._shares) < 0 or not 1e-6 < sum(self._shares) < 1e6:
+            raise ValueError(f"mixed needs shares >= 0, not all 0, of sum < 1e6; got {self}")
+
+    @property
+    def _shares(self) -> tuple[float, float, float]:
+        return self.simplex, self.gaussian, self.coarse
+
+    def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        source = generator.device if generator is not None else torch.device("cpu")
+        shares = torch.tensor(self._shares, dtype=torch.float32, device=source)
+        kinds = torch.multinomial(shares, n_fields, replacement=True, generator=generator)
+        fields = torch.empty(n_fields, *_size(like), device=like.device)
+        for i, noise in enumerate((Simplex(), Gaussian(), Coarse())):
+            chosen = (kinds == i).to(like.device)
+            if n_chosen := int(chosen.sum()):
+                fields[chosen] = noise.draw(n_chosen, like, generator)
+        return fields
+
+
+NOISES: dict[str, type[Noise]] = {
+    "simplex": Simplex,
+    "gaussian": Gaussian,
+    "coarse": Coarse,
+    "mixed": Mixed,
+}
+
+
+def noise_at_test(noise: Noise) -> Noise:
+    """What perturbs a scan: the noise of the training, or simplex of a mixed one."""
+    return Simplex() if isinstance(noise, Mixed) else noise
+
+
+def make_noise(name: str, **parameters: Any) -> Noise:
+    """The noise of that name.
+
+    Raises:
+        ValueError: no such noise; the message lists those there are.
+    """
+    if name not in NOISES:
+        raise ValueError(f"no noise is called {name!r}; there are {', '.join(sorted(NOISES))}")
+    return NOISES[name](**parameters)
+
+
+def derive_seed(*parts: object) -> int:
+    """A 62-bit seed from what it should depend on, such as (seed, case, slice, t, draw)."""
+    text = "/".join(str(part) for part in parts).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 2

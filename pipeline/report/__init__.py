@@ -1,0 +1,1 @@
+"""A folder of results to one page to look at."""

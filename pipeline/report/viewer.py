@@ -1,0 +1,278 @@
+"""A case as the viewer shows it: its volumes made small, and where to look first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.loading import same_grid
+from pipeline.errors import InputError
+from pipeline.files.nifti import Volume, read_labels, read_volume_or_zeros
+from pipeline.report.miniature import Frame, encode, encode_labels, frame_of, sample
+
+Kind = Literal["image", "restored", "map", "mask", "label"]
+
+IMAGE_VOXELS, MAP_VOXELS = 900_000, 350_000
+"""Of a miniature: the image shows detail, a map has no more than the grid it was made on."""
+INNER, EDGE = 10, 110
+"""Added to the voxels of a mask or label, inside and at its surface, so that it can be outlined."""
+MAX_LABEL = EDGE - INNER - 1
+BRIGHT_QUANTILE, TOP_QUANTILE = 0.995, 0.999
+MAX_TOP = 8
+"""Of the colour scale, in thresholds: one glaring case must not make all others dark."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One volume of a case.
+
+    Attributes:
+        kind: how it is drawn.
+        title: for people.
+        low, high: the range that is shown, in the volume's own units.
+        data: see `miniature.encode`.
+    """
+
+    kind: Kind
+    title: str
+    low: float
+    high: float
+    data: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One case, ready to be shown.
+
+    Attributes:
+        layers: what lies below comes first.
+        peak_mm, lesion_mm: world coordinates of the highest value of the map, and of the middle of
+            the lesion; None where there is none.
+        threshold: of the mask.
+        notes: what could not be shown, and why.
+        others: the map and mask of further methods, by whose names they go.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    peak_mm: tuple[float, ...] | None = None
+    lesion_mm: tuple[float, ...] | None = None
+    threshold: float | None = None
+    notes: tuple[str, ...] = field(default=())
+    others: tuple[View, ...] = field(default=())
+
+
+def map_top(folders: Sequence[Path], threshold: float | None = None) -> float:
+    """The upper end of a colour scale that several cases share, so that healthy brains look so.
+
+    Args:
+        threshold: of the maps; the end is no further than `MAX_TOP` times it.
+    """
+    top = max((_top(folder) for folder in folders), default=1.0) or 1.0
+    return min(top, MAX_TOP * threshold) if threshold and threshold > 0 else top
+
+
+def _top(folder: Path) -> float:
+    values = read_volume_or_zeros(folder / "anomaly.nii.gz").data
+    inside = values[values > 0]
+    return float(np.quantile(inside, TOP_QUANTILE)) if inside.size else 0.0
+
+
+def images_of(result: Mapping[str, Any]) -> dict[str, ImageFile]:
+    """Modality -> file of the images that a ``result.json`` says it was made from."""
+    records = result.get("provenance", {}).get("inputs", [])
+    channels = {record["path"]: record["channel"] for record in records}
+    return {
+        modality: ImageFile(Path(path), channels.get(str(Path(path).resolve())))
+        for modality, path in result.get("inputs", {}).items()
+    }
+
+
+def view_case(
+    folder: Path, result: Mapping[str, Any], case: Case | None = None, *, top: float | None = None
+) -> View:
+    """Make a view from the folder that a detection left.
+
+    Args:
+        folder: holds ``anomaly.nii.gz`` and, where they were made, the other volumes of
+            `detection.write_result`.
+        result: the content of its ``result.json``; it says where the images lie if ``case`` is
+            None.
+        case: with images and label.
+        top: upper end of the colour scale of the map; None takes this case's own.
+
+    Raises:
+        InputError: there is no readable map.
+    """
+    anomaly = read_volume_or_zeros(folder / "anomaly.nii.gz")
+    notes: list[str] = []
+    images = _images(case.images if case else images_of(result), anomaly, notes)
+    restored = _restored(folder, anomaly, notes)
+    brain = _brain(folder, anomaly)
+    n_detailed = max(len(images) + len(restored), 1)
+    fine = frame_of(brain, anomaly.affine, IMAGE_VOXELS * 2 // max(n_detailed, 2))
+    coarse = frame_of(brain, anomaly.affine, MAP_VOXELS)
+    found, peak_mm = _found(folder, anomaly, fine, coarse, top, notes)
+    layers = [*_detailed(images, restored, brain, fine, coarse), *found]
+    lesion_mm = None
+    if case is not None and case.label is not None:
+        label = _labels(case.label, anomaly, notes)
+        if label is not None and label.any():
+            layers.append(_outlined("label", "Label", label, fine))
+            lesion_mm = _middle_mm(label > 0, anomaly.affine)
+    return View(folder.name, tuple(layers), peak_mm, lesion_mm, cut_of(result), tuple(notes))
+
+
+def view_map(folder: Path, result: Mapping[str, Any], method: str, *, top: float) -> View:
+    """Map and mask alone, of a case that `view_case` shows with another method; arguments are its.
+
+    Raises:
+        InputError: there is no readable map.
+    """
+    anomaly = read_volume_or_zeros(folder / "anomaly.nii.gz")
+    notes: list[str] = []
+    brain = _brain(folder, anomaly)
+    fine, coarse = (
+        frame_of(brain, anomaly.affine, voxels) for voxels in (IMAGE_VOXELS, MAP_VOXELS)
+    )
+    layers, peak_mm = _found(folder, anomaly, fine, coarse, top, notes)
+    return View(method, tuple(layers), peak_mm, threshold=cut_of(result), notes=tuple(notes))
+
+
+def cut_of(result: Mapping[str, Any]) -> float | None:
+    """Where the mask of a ``result.json`` ends, as far as it says."""
+    value = result.get("cut", (result.get("threshold") or {}).get("value"))
+    return None if value is None else float(value)
+
+
+def _found(
+    folder: Path,
+    anomaly: Volume,
+    fine: Frame,
+    coarse: Frame,
+    top: float | None,
+    notes: list[str],
+) -> tuple[list[Layer], tuple[float, ...] | None]:
+    """Map and mask of a folder, and where the map is highest."""
+    small_map = np.clip(sample(anomaly.data, coarse), 0, None)
+    high = top or _top(folder) or 1.0
+    layers = [_continuous("map", "Anomaly map", small_map, coarse, 0.0, high)]
+    if (mask := _labels(ImageFile(folder / "mask.nii.gz"), anomaly, notes)) is not None:
+        layers.append(_outlined("mask", "Mask", mask, fine))
+    return layers, _peak_mm(small_map, coarse)
+
+
+def _images(
+    files: Mapping[str, ImageFile], anomaly: Volume, notes: list[str]
+) -> dict[str, np.ndarray]:
+    images = {}
+    for modality, file in files.items():
+        volume = _on_grid(file, anomaly, f"The {modality.upper()} image", notes)
+        if volume is not None:
+            images[modality.upper()] = volume.data
+    if not files:
+        notes.append("Nothing says which image the map was made from.")
+    return images
+
+
+def _restored(folder: Path, anomaly: Volume, notes: list[str]) -> dict[str, np.ndarray]:
+    restored = {}
+    for path in sorted(folder.glob("pseudo_healthy*.nii.gz")):
+        modality = path.name.removesuffix(".nii.gz").removeprefix("pseudo_healthy").strip("_")
+        volume = _on_grid(ImageFile(path), anomaly, "The pseudo-healthy image", notes)
+        if volume is not None:
+            restored[f"Pseudo-healthy {modality.upper()}".strip()] = volume.data
+    return restored
+
+
+def _on_grid(file: ImageFile, anomaly: Volume, what: str, notes: list[str]) -> Volume | None:
+    """The volume of a file, or None and a note where it is missing or on another grid."""
+    try:
+        volume = read_volume_or_zeros(file.path, file.channel)
+    except InputError as error:
+        notes.append(f"{what} is not shown: {error}")
+        return None
+    if not same_grid(volume, anomaly):
+        notes.append(f"{what} is not shown: it lies on another grid than the map.")
+        return None
+    return volume
+
+
+def _labels(file: ImageFile, anomaly: Volume, notes: list[str]) -> np.ndarray | None:
+    if not file.path.is_file():
+        return None
+    try:
+        volume = read_labels(file.path, file.channel)
+    except InputError as error:
+        notes.append(str(error))
+        return None
+    if not same_grid(volume, anomaly):
+        notes.append(f"{file.path.name} is not shown: it lies on another grid than the map.")
+        return None
+    return np.clip(volume.data, 0, MAX_LABEL)
+
+
+def _brain(folder: Path, anomaly: Volume) -> np.ndarray:
+    path = folder / "brain_mask.nii.gz"
+    brain = read_labels(path).data > 0 if path.is_file() else anomaly.data > 0
+    return brain if brain.shape == anomaly.data.shape else anomaly.data > 0
+
+
+def _detailed(
+    images: Mapping[str, np.ndarray],
+    restored: Mapping[str, np.ndarray],
+    brain: np.ndarray,
+    fine: Frame,
+    coarse: Frame,
+) -> list[Layer]:
+    """Layers of the images, and of the restored ones in the same windows."""
+    layers, windows = [], []
+    for title, data in images.items():
+        inside = data[brain] if brain.any() else data
+        low, high = min(float(inside.min()), 0.0), float(np.quantile(inside, BRIGHT_QUANTILE))
+        windows.append((low, high if high > low else low + 1.0))
+        layers.append(_continuous("image", title, sample(data, fine), fine, *windows[-1]))
+    for i, (title, data) in enumerate(restored.items()):
+        small = sample(data, coarse)
+        window = (0.0, float(small.max()) or 1.0)
+        if windows:
+            window = windows[min(i, len(windows) - 1)]
+        layers.append(_continuous("restored", title, small, coarse, *window))
+    return layers
+
+
+def _continuous(
+    kind: Kind, title: str, small: np.ndarray, frame: Frame, low: float, high: float
+) -> Layer:
+    return Layer(kind, title, low, high, encode(small, frame.affine, low, high))
+
+
+def _outlined(kind: Kind, title: str, labels: np.ndarray, frame: Frame) -> Layer:
+    small = sample(labels, frame, labels=True)
+    inside = ndimage.binary_erosion(small > 0, border_value=1)
+    coded = np.where(small > 0, small + np.where(inside, INNER, EDGE), 0)
+    return Layer(kind, title, 0.0, 255.0, encode_labels(coded, frame.affine))
+
+
+def _peak_mm(small_map: np.ndarray, frame: Frame) -> tuple[float, ...] | None:
+    if not small_map.any():
+        return None
+    return _world(np.unravel_index(int(small_map.argmax()), small_map.shape), frame.affine)
+
+
+def _middle_mm(lesion: np.ndarray, affine: np.ndarray) -> tuple[float, ...]:
+    """A voxel of the lesion, nearest to the middle of its largest section along the third axis."""
+    z = int(lesion.sum((0, 1)).argmax())
+    points = np.argwhere(lesion[:, :, z])
+    nearest = points[((points - points.mean(0)) ** 2).sum(1).argmin()]
+    return _world((*nearest, z), affine)
+
+
+def _world(index: Sequence[Any], affine: np.ndarray) -> tuple[float, ...]:
+    return tuple(round(float(v), 2) for v in (affine @ [*map(float, index), 1.0])[:3])

@@ -1,0 +1,1 @@
+"""A run: every choice of it, and its trained network."""

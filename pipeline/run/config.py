@@ -1,0 +1,464 @@
+"""All choices of a run, as plain records; each value stands once. Written to `config.yaml`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.cases.layouts import canonical_modality
+from pipeline.cases.transforms import Grid
+from pipeline.diffusion.network import NETWORKS, slice_multiple
+from pipeline.diffusion.scheduler import PREDICTIONS, SCHEDULES
+from pipeline.errors import InputError
+from pipeline.maps.scoring import RESIDUALS
+from pipeline.noise.noises import NOISES, VolumeNoise, make_noise
+
+LOSSES = ("l2", "l1")
+RECONSTRUCTIONS = ("one_shot", "chain", "ddim", "clean")
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """The diffusion process; see `SimplexDDPMScheduler` and `pipeline.noise.noises`.
+
+    Attributes:
+        noise: name in `NOISES`.
+        noise_parameters: its arguments.
+    """
+
+    num_train_timesteps: int = 1000
+    schedule: str = "cosine"
+    prediction_type: str = "epsilon"
+    noise: str = "simplex"
+    noise_parameters: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the network is trained.
+
+    Attributes:
+        epochs: passes; each is checkpointed.
+        slices_per_epoch: slices drawn for one pass; None takes every slice once.
+        batch_size: slices a step.
+        learning_rate: peak rate of AdamW; cosine decay to 0 at the end.
+        warmup_steps: steps of linear warm-up, at most a tenth of all steps are used.
+        ema_decay: of the exponential moving average of the weights, which is what is kept.
+        timestep_range: t is drawn from [first, last).
+        rotate_degrees, translate_mm, scale: bounds of the random affine, either way.
+        flip: mirror left and right half of the time.
+        contrast: intensities are raised to a random power, in exp(-contrast) .. exp(contrast).
+        bias_field: largest coefficient of a random smooth field that multiplies intensities.
+        blur_mm: largest standard deviation of a random Gaussian blur, as of a coarser scan.
+        loss: ``l2`` or ``l1``, of the network's prediction.
+        coherent_noise: every sample's field is a slice of a 3-D noise, at one of a few depths.
+        bfloat16: autocast on CUDA.
+        workers: processes that load and augment slices; 0 is none. It changes no result.
+    """
+
+    epochs: int = 30
+    slices_per_epoch: int | None = 1024
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    warmup_steps: int = 100
+    ema_decay: float = 0.995
+    timestep_range: tuple[int, int] = (0, 1000)
+    rotate_degrees: float = 8.0
+    translate_mm: float = 6.0
+    scale: float = 0.08
+    flip: bool = True
+    contrast: float = 0.0
+    bias_field: float = 0.0
+    blur_mm: float = 0.0
+    loss: str = "l2"
+    coherent_noise: bool = False
+    bfloat16: bool = False
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class DetectionConfig:
+    """The recipe from image to map.
+
+    Attributes:
+        reconstruction: ``one_shot`` (one evaluation), ``chain`` (walk back step by step) or
+            ``ddim`` (the same without drawing noise on the way) or ``clean`` (one evaluation
+            without any noise, as of a denoising autoencoder).
+        timesteps: each t gives a reconstruction; their residuals are averaged.
+        draws: noise fields for each t; their reconstructions are averaged.
+        coherent_noise: the fields of a case's slices are slices of one 3-D noise.
+        chain_stride: timesteps between two evaluations of chain and ddim.
+        residual: ``absolute``, ``squared``, ``positive`` (brighter than healthy) or ``negative``.
+        standardise: the residual of each timestep is taken in standard deviations from what
+            healthy brains show at that place.
+        intensity_power, normative_power, asymmetry_power, residual_power: the map is the product
+            of the normalised intensity (``negative``: of darkness), of how unusual it is at its
+            place (by the sign of ``residual``), of how much more so than on the other side of the
+            brain, and of the residual, each to its power; 0 leaves one out.
+        ssim_power, spread_power: further factors: how much image and pseudo-healthy image differ
+            in structure (multi-scale SSIM), and how much the draws of one timestep differ.
+        median_mm: edge of the 3-D median filter on each factor of the map; 0 is none.
+        smoothing_mm: standard deviation of a 3-D Gaussian on the map; 0 is none.
+        case_quantile: the map is divided by this quantile of its values in the brain; 0 is off.
+        edge_mm: within this distance of the brain's border the map is scaled down linearly.
+        min_component_ml: smaller connected parts of the mask are dropped.
+        false_positive_rate: share of healthy brain voxels above the threshold.
+        half_height: a case's mask is cut at this share of the height from the case's median to
+            the upper quartile of what exceeds the threshold, where that is higher; 0 is off.
+    """
+
+    reconstruction: str = "one_shot"
+    timesteps: tuple[int, ...] = (100, 200, 300)
+    draws: int = 3
+    coherent_noise: bool = False
+    chain_stride: int = 1
+    residual: str = "absolute"
+    standardise: bool = False
+    intensity_power: float = 0.0
+    normative_power: float = 0.0
+    asymmetry_power: float = 0.0
+    residual_power: float = 1.0
+    ssim_power: float = 0.0
+    spread_power: float = 0.0
+    median_mm: float = 10.0
+    smoothing_mm: float = 0.0
+    case_quantile: float = 0.0
+    edge_mm: float = 4.0
+    min_component_ml: float = 0.5
+    false_positive_rate: float = 0.01
+    half_height: float = 0.0
+
+
+FALSE_POSITIVE_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""The rates at which thresholds are tabulated."""
+
+_TINY, _MANY = 1e-9, 1e9
+BOUNDS: dict[str, tuple[float, float]] = {
+    # Lowest and highest value of every number that has bounds.
+    "grid.size": (8, 4096),
+    "grid.spacing_mm": (0.05, 50),
+    "grid.slice_spacing_mm": (0.05, 50),
+    "training.epochs": (1, _MANY),
+    "training.slices_per_epoch": (1, _MANY),
+    "training.batch_size": (1, _MANY),
+    "training.learning_rate": (_TINY, 1),
+    "training.warmup_steps": (0, _MANY),
+    "training.ema_decay": (0, 1 - _TINY),
+    "training.rotate_degrees": (0, 180),
+    "training.translate_mm": (0, 1000),
+    "training.scale": (0, 0.9),
+    "training.contrast": (0, 2),
+    "training.bias_field": (0, 1),
+    "training.blur_mm": (0, 100),
+    "training.workers": (0, 1024),
+    "detection.draws": (1, _MANY),
+    "detection.chain_stride": (1, _MANY),
+    "detection.intensity_power": (0, 10),
+    "detection.normative_power": (0, 10),
+    "detection.asymmetry_power": (0, 10),
+    "detection.residual_power": (0, 10),
+    "detection.ssim_power": (0, 10),
+    "detection.spread_power": (0, 10),
+    "detection.case_quantile": (0, 0.99),
+    "detection.median_mm": (0, 1000),
+    "detection.smoothing_mm": (0, 1000),
+    "detection.edge_mm": (0, 1000),
+    "detection.min_component_ml": (0, _MANY),
+    "detection.false_positive_rate": (min(FALSE_POSITIVE_RATES), max(FALSE_POSITIVE_RATES)),
+    "detection.half_height": (0, 1),
+    "validation_fraction": (_TINY, 1 - _TINY),
+    "hold_out": (0, _MANY),
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training and the detection that goes with it.
+
+    Attributes:
+        modalities: channels of the network, in this order.
+        network: name in `NETWORKS`.
+        seed: of everything that is drawn.
+        validation_fraction: share of the healthy subjects kept for validation loss and calibration.
+        hold_out: number of healthy subjects that are not touched at all; they are listed in
+            ``datalist.json`` under "test".
+    """
+
+    modalities: tuple[str, ...] = ("flair",)
+    preset: str = "tiny"
+    network: str = "tiny"
+    grid: Grid = field(default_factory=Grid)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+    validation_fraction: float = 0.2
+    hold_out: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choice("network", self.network, NETWORKS)
+        _check_choice("diffusion.noise", self.diffusion.noise, NOISES)
+        _check_choice("diffusion.schedule", self.diffusion.schedule, SCHEDULES)
+        _check_choice("diffusion.prediction_type", self.diffusion.prediction_type, PREDICTIONS)
+        _check_choice("training.loss", self.training.loss, LOSSES)
+        _check_choice("detection.residual", self.detection.residual, RESIDUALS)
+        _check_choice("detection.reconstruction", self.detection.reconstruction, RECONSTRUCTIONS)
+        for dotted, (low, high) in BOUNDS.items():
+            value = _get(self, dotted)
+            # A comparison with NaN is false, so NaN is refused too.
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{dotted} lies in {low:g} to {high:g}; got {value!r}")
+        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise InputError(f"modalities are one or more, each once; got {self.modalities}")
+        recipe = self.detection
+        powers = [f.name for f in dataclasses.fields(recipe) if f.name.endswith("_power")]
+        if not any(getattr(recipe, power) for power in powers):
+            raise InputError(f"one of detection.{', '.join(powers)} is above 0")
+        if recipe.spread_power and (recipe.draws < 2 or recipe.reconstruction == "clean"):
+            raise InputError("detection.spread_power needs noise, and detection.draws of 2 or more")
+        steps = self.diffusion.num_train_timesteps
+        timesteps = self.detection.timesteps
+        if not timesteps or any(not 0 <= t < steps for t in timesteps):
+            raise InputError(f"detection.timesteps lie in 0..{steps - 1}; got {timesteps}")
+        drawn = self.training.timestep_range
+        if len(drawn) != 2 or not 0 <= drawn[0] < drawn[1] <= steps:
+            raise InputError(f"training.timestep_range is [first, last) in 0..{steps}; got {drawn}")
+        _check_noise(self.diffusion)
+        coherent = self.training.coherent_noise or self.detection.coherent_noise
+        if coherent and not issubclass(NOISES[self.diffusion.noise], VolumeNoise):
+            raise InputError(
+                f"coherent_noise needs a noise in 3-D: {', '.join(_volume_noises())}; got "
+                f"diffusion.noise: {self.diffusion.noise}"
+            )
+        multiple = slice_multiple(self.network)
+        if self.grid.size % multiple:
+            raise InputError(
+                f"grid.size is a multiple of {multiple} for the network {self.network!r}; "
+                f"got {self.grid.size}"
+            )
+
+
+def _get(config: object, dotted: str) -> Any:
+    for name in dotted.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _volume_noises() -> list[str]:
+    return [name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise)]
+
+
+def _check_noise(diffusion: DiffusionConfig) -> None:
+    known = {f.name for f in dataclasses.fields(typing.cast(Any, NOISES[diffusion.noise]))}
+    for name, value in diffusion.noise_parameters.items():
+        if name not in known or isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(
+                f"diffusion.noise_parameters: {diffusion.noise} takes numbers for "
+                f"{', '.join(sorted(known)) or 'nothing'}; got {name}: {value!r}"
+            )
+    try:
+        make_noise(diffusion.noise, **diffusion.noise_parameters)
+    except ValueError as error:
+        raise InputError(f"diffusion.noise_parameters: {error}") from error
+
+
+def _check_choice(name: str, value: str, choices: typing.Iterable[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{name} is one of {', '.join(choices)}; got {value!r}")
+
+
+PRESETS: dict[str, RunConfig] = {
+    "tiny": RunConfig(),
+    "small": RunConfig(
+        preset="small",
+        network="small",
+        grid=Grid(128, 1.625, 2.0),
+        training=TrainingConfig(epochs=60, slices_per_epoch=4096, learning_rate=3e-4),
+    ),
+    "base": RunConfig(
+        preset="base",
+        network="base",
+        grid=Grid(128, 1.625, 2.0),
+        training=TrainingConfig(
+            epochs=150, slices_per_epoch=None, learning_rate=2e-4, ema_decay=0.999
+        ),
+    ),
+    # brain_damage's recipe: 128x128, AdamW 1e-4, 1500 warm-up steps, cosine rate, 250 epochs,
+    # batches of 8, one-shot x_0 at t = 200, squared error and nothing else.
+    "paper": RunConfig(
+        preset="paper",
+        network="paper",
+        grid=Grid(128, 1.625, 1.625),
+        training=TrainingConfig(
+            epochs=250,
+            slices_per_epoch=None,
+            batch_size=8,
+            learning_rate=1e-4,
+            warmup_steps=1500,
+            ema_decay=0.999,
+        ),
+        detection=DetectionConfig(
+            timesteps=(200,), draws=1, residual="squared", median_mm=0.0, edge_mm=0.0
+        ),
+    ),
+}
+
+BRIGHT_LESION_MODALITIES = frozenset({"flair", "t2"})
+"""Where oedema and tumour are brighter than any healthy tissue beside them."""
+
+
+def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
+    """The preset for these modalities; the sign and the factors of the map follow them.
+
+    Raises:
+        InputError: no such preset.
+    """
+    _check_choice("preset", name, PRESETS)
+    names = tuple(canonical_modality(m) for m in modalities)
+    config = dataclasses.replace(PRESETS[name], modalities=names)
+    bright = all(m in BRIGHT_LESION_MODALITIES for m in names)
+    return override(config, _recipe(bright)) if name != "paper" else config
+
+
+def _recipe(bright: bool) -> dict[str, Any]:
+    """Factors and sign of the map, as chosen on five FLAIR gliomas and tumours put into T1."""
+    settings: dict[str, Any]
+    if bright:
+        settings = {
+            "residual": "positive",
+            "intensity_power": 1.0,
+            "normative_power": 0.2,
+            "asymmetry_power": 0.25,
+            "residual_power": 0.1,
+            "ssim_power": 0.1,
+            "case_quantile": 0.75,
+        }
+    else:
+        settings = {
+            "residual": "absolute",
+            "normative_power": 0.5,
+            "asymmetry_power": 0.5,
+            "residual_power": 1.0,
+            "ssim_power": 0.5,
+            "smoothing_mm": 5.0,
+            "case_quantile": 0.85,
+        }
+    settings |= {"standardise": True, "edge_mm": 0.0, "half_height": 0.5}
+    return {f"detection.{key}": value for key, value in settings.items()}
+
+
+def override(config: RunConfig, values: dict[str, Any]) -> RunConfig:
+    """A copy with some values changed; keys are dotted, as ``training.epochs``.
+
+    Raises:
+        InputError: an unknown key, or a value of the wrong type.
+    """
+    tree = to_dict(config)
+    node: Any
+    for dotted, value in values.items():
+        *parents, last = dotted.split(".")
+        node = tree
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or (
+            last not in node and parents[-1:] != ["noise_parameters"]
+        ):
+            raise InputError(f"there is no setting {dotted!r}; `config.yaml` of a run lists all")
+        node[last] = value
+    return from_dict(tree)
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """Nested dictionaries of plain values, for YAML."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def from_dict(tree: dict[str, Any], source: str = "config") -> RunConfig:
+    """The record of nested dictionaries.
+
+    Raises:
+        InputError: an unknown or mistyped value; the message names ``source``.
+    """
+    return typing.cast(RunConfig, _build(RunConfig, tree, source))
+
+
+def _build(kind: type, tree: Any, where: str) -> Any:
+    if not isinstance(tree, dict):
+        raise InputError(f"{where}: expected a table of settings, got {tree!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(str(name) for name in set(tree) - set(hints))
+    if unknown:
+        raise InputError(f"{where}: unknown setting {unknown[0]!r}; known: {', '.join(hints)}")
+    values = {
+        name: _convert(hints[name], value, f"{where}: {name}") for name, value in tree.items()
+    }
+    return kind(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, where)
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    origin = typing.get_origin(hint)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return dict(value)
+    if hint is float and isinstance(value, str):
+        # YAML 1.1 reads 5e-4 as text.
+        with contextlib.suppress(ValueError):
+            return float(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, str, bool) and type(value) is hint:
+        return value
+    raise InputError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+
+
+def differences(a: RunConfig, b: RunConfig) -> list[str]:
+    """Dotted keys of the settings in which two configurations differ, with both values."""
+    old, new = _flat(to_dict(a)), _flat(to_dict(b))
+    changed = sorted(key for key in old | new if old.get(key) != new.get(key))
+    return [f"{key} ({old.get(key)}, now {new.get(key)})" for key in changed]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {}
+        result |= nested or {prefix + key: value}
+    return result
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read ``config.yaml``.
+
+    Raises:
+        InputError: it is missing or does not describe a run.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable configuration ({error})") from error
+    return from_dict(tree, str(path))
+
+
+def dump_config(config: RunConfig) -> str:
+    """YAML text of a configuration."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False)

@@ -1,0 +1,145 @@
+"""A trained network with its configuration, loaded from a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline.diffusion.network import build_network
+from pipeline.diffusion.scheduler import SimplexDDPMScheduler
+from pipeline.errors import InputError
+from pipeline.maps.atlas import Atlas, load_atlases
+from pipeline.noise.noises import make_noise
+from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig, load_config
+
+ATLASES = "atlases.npz"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a reconstruction needs.
+
+    Attributes:
+        network: in evaluation mode on ``device``.
+        path: the run folder, None where it was not loaded.
+        atlases: of what healthy brains show, by name; see `pipeline.detection.normative`.
+        weights_sha256: of ``model.pt``.
+        atlases_sha256: of ``atlases.npz``.
+    """
+
+    config: RunConfig
+    network: nn.Module
+    scheduler: SimplexDDPMScheduler
+    device: torch.device
+    path: Path | None = None
+    weights_sha256: str | None = None
+    atlases: Mapping[str, Atlas] = field(default_factory=dict)
+    atlases_sha256: str | None = None
+
+    @property
+    def noise(self) -> str:
+        """Name of the noise that perturbs a scan; a network of mixed noises gets simplex."""
+        name = self.config.diffusion.noise
+        return "simplex" if name == "mixed" else name
+
+
+def make_scheduler(config: DiffusionConfig) -> SimplexDDPMScheduler:
+    """The scheduler, with its noise, that a configuration describes."""
+    return SimplexDDPMScheduler(
+        num_train_timesteps=config.num_train_timesteps,
+        schedule=config.schedule,
+        prediction_type=config.prediction_type,
+        noise=make_noise(config.noise, **config.noise_parameters),
+    )
+
+
+def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
+    """The trained model of a run.
+
+    Raises:
+        InputError: the folder is not a finished run, or the weights do not fit its configuration.
+    """
+    if not (run_dir / "config.yaml").is_file():
+        raise InputError(f"{run_dir}: not a run; expected config.yaml and model.pt in it")
+    config = load_config(run_dir / "config.yaml")
+    weights, atlases = run_dir / "model.pt", run_dir / ATLASES
+    if not weights.is_file():
+        raise InputError(
+            f"{run_dir}: the training is not finished (no model.pt); repeat its command with "
+            "--resume"
+        )
+    network = build_network(config.network, len(config.modalities))
+    try:
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises many kinds on a torn or foreign file
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{weights}: not the weights of this configuration ({reason})") from error
+    device = device or default_device()
+    made_for = atlases_made_for(config, _sha256(weights))
+    return Model(
+        config=config,
+        network=network.to(device).eval(),
+        scheduler=make_scheduler(config.diffusion),
+        device=device,
+        path=run_dir,
+        weights_sha256=_sha256(weights),
+        atlases=load_atlases(atlases, made_for) if atlases.is_file() else {},
+        atlases_sha256=_sha256(atlases) if atlases.is_file() else None,
+    )
+
+
+def atlases_made_for(config: RunConfig, weights_sha256: str) -> str:
+    """What a run's atlases depend on: those that were made for something else are not used."""
+    recipe = config.detection
+    return json.dumps(
+        {
+            "weights": weights_sha256,
+            "grid": asdict(config.grid),
+            "modalities": config.modalities,
+            "diffusion": asdict(config.diffusion),
+            "reconstruction": recipe.reconstruction,
+            "timesteps": recipe.timesteps,
+            "draws": recipe.draws,
+            "coherent_noise": recipe.coherent_noise,
+            "chain_stride": recipe.chain_stride,
+            "residual": needs_residual_atlas(recipe),
+        },
+        sort_keys=True,
+    )
+
+
+def needs_residual_atlas(recipe: DetectionConfig) -> bool:
+    """Whether a recipe standardises a residual that counts."""
+    return recipe.standardise and recipe.residual_power > 0
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def default_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def usable_device(name: str | torch.device | None) -> torch.device:
+    """The device of that name, as ``cuda:1``; None takes `default_device`.
+
+    Raises:
+        InputError: there is none, or PyTorch cannot use it.
+    """
+    if name is None:
+        return default_device()
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name}: not usable here ({reason})") from error
+    return device

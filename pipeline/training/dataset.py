@@ -1,0 +1,216 @@
+"""Slice stacks of many cases, on disk, read by the slice, with bounded memory."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    RandAdjustContrast,
+    RandAffine,
+    RandBiasField,
+    RandGaussianSmooth,
+)
+from scipy import ndimage
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+from tqdm import tqdm
+
+from pipeline.cases.cohort import Case
+from pipeline.cases.transforms import BACKGROUND, CaseTransforms
+from pipeline.errors import InputError
+from pipeline.files.nifti import write_atomically
+from pipeline.noise.noises import derive_seed
+from pipeline.run.config import RunConfig, TrainingConfig
+
+MIN_BRAIN_SHARE = 0.02
+"""Slices with less brain than this share of their area are not trained on."""
+
+
+def build_stacks(
+    cases: Sequence[Case],
+    transforms: CaseTransforms,
+    config: RunConfig,
+    cache_dir: Path,
+    *,
+    description: str = "preparing",
+    progress: bool = True,
+) -> tuple[list[Path], dict[str, str]]:
+    """Prepare cases once; each becomes one ``.npy`` of float32 ``(N, C + 2, H, W)``.
+
+    Its channels are the image, the brain mask and the mask of what counts as healthy. A stack
+    that is already there for the same files and grid is kept.
+
+    Returns:
+        The stacks in the order of the cases, and case name -> reason for those that failed.
+    """
+    paths: list[Path] = []
+    failed: dict[str, str] = {}
+    for case in tqdm(cases, desc=description, unit="case", disable=not progress):
+        path = cache_dir / f"{_fingerprint(case, config)}.npy"
+        try:
+            if not path.is_file():
+                prepared = transforms(case)
+                stack = torch.cat(
+                    [prepared.slices, prepared.brain.float(), prepared.healthy.float()], dim=1
+                )
+                kept = prepared.brain.float().mean(dim=(1, 2, 3)) >= MIN_BRAIN_SHARE
+                array = stack[kept].numpy().astype(np.float32)
+                write_atomically(path, functools.partial(np.save, arr=array))
+            paths.append(path)
+        except InputError as error:
+            failed[case.name] = str(error)
+    return paths, failed
+
+
+def _fingerprint(case: Case, config: RunConfig) -> str:
+    files = [case.images.get(m) for m in config.modalities] + [case.brain_mask, case.exclude]
+    described = [
+        (str(f.path.resolve()), f.channel, f.path.stat().st_mtime_ns if f.path.is_file() else 0)
+        for f in files
+        if f is not None
+    ]
+    text = json.dumps([described, asdict(config.grid), case.name])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+class SliceDataset(Dataset[dict[str, Tensor]]):
+    """Slices of prepared stacks, memory-mapped.
+
+    An item holds ``image`` ``(C, H, W)`` in [-1, 1] with background -1, and ``weight``
+    ``(1, H, W)``: 0 where the loss must not look (voxels that do not count as healthy), else 1.
+
+    Args:
+        stacks: files of `build_stacks`.
+        augmentation: bounds of the random affine and of the changes of intensity; None for none.
+        spacing_mm: pixel size.
+        seed: an augmented item depends on (seed, epoch, index) alone.
+    """
+
+    def __init__(
+        self,
+        stacks: Sequence[Path],
+        augmentation: TrainingConfig | None = None,
+        *,
+        spacing_mm: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        self.arrays = [np.load(path, mmap_mode="r") for path in stacks]
+        self.starts = np.cumsum([0] + [len(a) for a in self.arrays])
+        self.augmentation = augmentation
+        self.seed = seed
+        self.epoch = 0
+        self._affine = _random_affine(augmentation, spacing_mm) if augmentation else None
+        self._intensity = _random_intensity(augmentation, spacing_mm) if augmentation else None
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        which = int(np.searchsorted(self.starts, index, side="right")) - 1
+        stack = torch.from_numpy(np.array(self.arrays[which][index - self.starts[which]]))
+        if self._affine is not None and self.augmentation is not None:
+            stack = self._augment(stack, index)
+        image, brain, healthy = stack[:-2], stack[-2:-1], stack[-1:]
+        return {"image": image, "weight": 1.0 - (brain - healthy).clamp(0, 1)}
+
+    def _augment(self, stack: Tensor, index: int) -> Tensor:
+        """The same affine for image and masks, interpolating within the brain only.
+
+        Intensities change after it, again within the brain only.
+        """
+        assert self._affine is not None
+        assert self._intensity is not None
+        assert self.augmentation is not None
+        draw = derive_seed(self.seed, "augment", self.epoch, index)
+        self._affine.set_random_state(seed=draw % 2**32)
+        image, brain, healthy = stack[:-2], stack[-2:-1], stack[-1:]
+        premultiplied = torch.cat([(image - BACKGROUND) * brain, brain, healthy])
+        moved = torch.as_tensor(np.asarray(self._affine(premultiplied)))
+        if self.augmentation.flip and draw >> 40 & 1:
+            moved = moved.flip(-1)
+        weight = moved[-2:-1]
+        inside = weight > 0.5
+        image = moved[:-2] / weight.clamp_min(0.5) + BACKGROUND
+        if self._intensity.transforms:
+            self._intensity.set_random_state(seed=(draw >> 8) % 2**32)
+            image = _changed(image, inside, self._intensity)
+        image = torch.where(inside, image, torch.full_like(image, BACKGROUND))
+        return torch.cat([image, inside.float(), (inside & (moved[-1:] > 0.5)).float()])
+
+
+def _random_affine(training: TrainingConfig, spacing_mm: float) -> RandAffine:
+    return RandAffine(
+        prob=1.0,
+        rotate_range=float(np.deg2rad(training.rotate_degrees)),
+        translate_range=(training.translate_mm / spacing_mm,) * 2,
+        scale_range=(training.scale,) * 2,
+        mode="bilinear",
+        padding_mode="zeros",
+        cache_grid=False,
+    )
+
+
+def _random_intensity(training: TrainingConfig, spacing_mm: float) -> Compose:
+    """Changes of intensities in [0, 1]: those that scanners and sequences make."""
+    steps: list[Any] = []
+    if training.blur_mm:
+        sigma = (0.0, training.blur_mm / spacing_mm)
+        steps.append(RandGaussianSmooth(prob=0.5, sigma_x=sigma, sigma_y=sigma))
+    if training.bias_field:
+        bounds = (-training.bias_field, training.bias_field)
+        steps.append(RandBiasField(degree=3, coeff_range=bounds, prob=0.5))
+    if training.contrast:
+        gamma = (float(np.exp(-training.contrast)), float(np.exp(training.contrast)))
+        steps.append(RandAdjustContrast(prob=0.5, gamma=gamma))
+    return Compose(steps)
+
+
+def _changed(image: Tensor, inside: Tensor, change: Compose) -> Tensor:
+    """An image in [-1, 1] after a change that is meant for [0, 1]; outside the brain undefined.
+
+    Values outside are those of the nearest brain voxel, so that nothing bleeds in from there.
+    """
+    if not inside.any():
+        return image
+    nearest = ndimage.distance_transform_edt(
+        ~inside[0].numpy(), return_distances=False, return_indices=True
+    )
+    filled = (image[:, nearest[0], nearest[1]] + 1) / 2
+    return (torch.as_tensor(np.asarray(change(filled))).clamp(0, 1) * 2 - 1).float()
+
+
+class EpochSampler(Sampler[int]):
+    """Indices of one epoch, in an order that depends on (seed, epoch) alone.
+
+    Args:
+        n_slices: size of the dataset.
+        n_drawn: slices an epoch; None takes each once. More than there are repeats them.
+        share: which part of how many: (0, 2) is every second slice, for the first of two processes.
+    """
+
+    def __init__(
+        self, n_slices: int, n_drawn: int | None, seed: int, share: tuple[int, int] = (0, 1)
+    ) -> None:
+        self.n_slices, self.n_drawn, self.seed = n_slices, n_drawn or n_slices, seed
+        self.share = share
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Slices of a share: all shares have as many, so a rest is not drawn."""
+        return max(1, self.n_drawn // self.share[1])
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.epoch))
+        rounds = -(-self.n_drawn // self.n_slices)
+        order = [torch.randperm(self.n_slices, generator=generator) for _ in range(rounds)]
+        first, step = self.share
+        return iter(torch.cat(order)[: self.n_drawn][first::step][: len(self)].tolist())

@@ -1,0 +1,263 @@
+"""Export of a run as a MONAI bundle, and what `--model` takes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+import yaml
+from metadata_schema import SCHEMA
+from monai.bundle import verify_metadata, verify_net_in_out
+
+from pipeline.bundle import export as bundle
+from pipeline.bundle.export import PACKAGE, REQUIRED, export, run_folder, template_dir
+from pipeline.cli.main import main
+from pipeline.errors import InputError
+from pipeline.run.config import PRESETS, to_dict
+from pipeline.run.model import load_model
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def exported(made_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "brains"
+    export(made_run, out)
+    return out
+
+
+def test_a_bundle_holds_what_the_model_zoo_asks_for(exported: Path) -> None:
+    configs = [f"{n}.yaml" for n in ("inference", "evaluate", "train", "multi_gpu_train")]
+    wanted = [
+        *("LICENSE", "docs/README.md", "docs/data_license.txt", "models/model.pt"),
+        *(f"configs/{name}" for name in ("metadata.json", "logging.conf", *configs)),
+    ]
+    assert [name for name in wanted if not (exported / name).is_file()] == []
+    metadata = json.loads((exported / "configs/metadata.json").read_text())
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_a_bundle_names_no_person_and_no_place(made_run: Path, exported: Path) -> None:
+    for path in (p for p in exported.rglob("*") if p.is_file()):
+        content = path.read_bytes()
+        for name in ("Smith_J", "Doe_A", "Roe_B", str(made_run)):
+            assert name.encode() not in content, path
+    numbered = bundle.load_calibration(exported / "models/calibration.json").cases
+    assert len(set(numbered)) == 2
+
+
+def test_the_same_run_gives_the_same_zip(made_run: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / "x.zip", tmp_path / "b" / "x.zip"
+    export(made_run, first)
+    export(made_run, second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_run_folder_and_zip_give_the_same_maps(
+    made_run: Path, exported: Path, make_brain: Callable[..., Any], tmp_path: Path
+) -> None:
+    scan = make_brain(name="p1_flair.nii.gz").path
+    export(made_run, tmp_path / "x.zip")
+    maps = []
+    for model in (made_run, exported, tmp_path / "x.zip"):
+        out = tmp_path / f"out_{len(maps)}"
+        words = ["detect", scan, "--model", model, "-o", out, "--device", "cpu", "--quiet"]
+        assert main(list(map(str, words))) == 0
+        maps.append([p.read_bytes() for p in sorted((out / "p1").glob("*.nii.gz"))])
+    assert len(maps[0]) == 4
+    assert maps[0] == maps[1] == maps[2]
+
+
+def test_a_bundle_exports_itself_with_its_own_words(exported: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(exported, copy)
+    (copy / "docs/data_license.txt").write_text("Ours, for all.\n")
+    export(copy, tmp_path / "x.zip")
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert archive.read("x/docs/data_license.txt") == b"Ours, for all.\n"
+        assert archive.read("x/docs/README.md") == (exported / "docs/README.md").read_bytes()
+        assert archive.read("x/models/model.pt") == (exported / "models/model.pt").read_bytes()
+
+
+def test_other_weights_go_into_a_bundle_and_leave_its_words(
+    made_run: Path, exported: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(exported, copy)
+    (copy / "docs/data_license.txt").write_text("Ours, for all.\n")
+    (copy / "models/model.pt").write_bytes(b"old")
+    (copy / "configs/train.yaml").write_text("of another release")
+    export(made_run, copy, with_source=False)
+    assert (copy / "configs/train.yaml").read_text().startswith("# A model of your own")
+    assert (copy / "docs/data_license.txt").read_text() == "Ours, for all.\n"
+    assert (copy / "models/model.pt").read_bytes() == (made_run / "model.pt").read_bytes()
+
+
+def test_the_weights_of_others_come_without_what_is_said_of_ours(exported: Path) -> None:
+    metadata = json.loads((exported / "configs/metadata.json").read_text())
+    card = (exported / "docs/README.md").read_text()
+    assert metadata["eval_metrics"] == {}
+    assert "NiChart" not in json.dumps(metadata) + card
+    assert "NiChart" not in (exported / "docs/data_license.txt").read_text()
+    assert "3 trained on, 2 for validation" in card
+
+
+def test_measured_figures_go_into_card_and_metadata(made_run: Path, tmp_path: Path) -> None:
+    means = {"auroc": 0.9, "auprc": 0.81, "dice_oracle": 0.7, "dice_at_threshold": 0.6}
+    ours: dict[str, Any] = {name: {"mean": mean, "ci95": None} for name, mean in means.items()}
+    ours |= {name: None for name in ("image_auroc", "slice_auroc", "healthy_fp_ml")}
+    ours |= {"pooled": {"auprc": 0.8, "dice_oracle": 0.75}}
+    ours |= {"evaluations_per_slice": 9, "seconds_per_case": 3.0}
+    summary = {"cohort": "/home/me/data", "n_cases": 8, "methods": {"anomap": ours}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    export(made_run, tmp_path / "out", benchmarks={"eight gliomas": tmp_path})
+    metadata = json.loads((tmp_path / "out/configs/metadata.json").read_text())
+    assert metadata["eval_metrics"] == {"eight gliomas": {"n_cases": 8, **means}}
+    card = (tmp_path / "out/docs/README.md").read_text()
+    assert "eight gliomas:" in card
+    assert "| anomap | 0.900 | 0.810 |" in card
+    assert "/home/me" not in card
+
+
+def test_metadata_and_network_pass_the_checks_of_monai(exported: Path, tmp_path: Path) -> None:
+    schema, metadata = tmp_path / "schema.json", exported / "configs/metadata.json"
+    schema.write_text(json.dumps(SCHEMA))
+    verify_metadata(meta_file=str(metadata), filepath=str(schema))
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(metadata),
+        config_file=str(exported / "configs/inference.yaml"),
+        device="cpu",
+        bundle_root=str(exported),
+    )
+
+
+def test_the_configs_repeat_no_setting_of_a_run() -> None:
+    settings = set(_keys(to_dict(PRESETS["tiny"])))
+    for path in (template_dir() / "configs").glob("*.yaml"):
+        for key, value in _leaves(yaml.safe_load(path.read_text())):
+            if key in settings:
+                assert value is None or str(value)[:1] in "@$", f"{path.name}: {key}"
+
+
+def _keys(tree: Any) -> Iterator[str]:
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        yield key
+        yield from _keys(value)
+
+
+def _leaves(tree: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _leaves(item)
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        if isinstance(value, dict | list) and value:
+            yield from _leaves(value)
+        else:
+            yield key, value
+
+
+def test_every_value_of_a_config_that_a_user_may_change_is_explained() -> None:
+    components = {"imports", "run", "finalize", "network_def", "handlers"}
+    for path in (template_dir() / "configs").glob("*.yaml"):
+        lines = path.read_text().splitlines()
+        for before, line in itertools.pairwise(lines):
+            key = re.match(r"(\w+):\s+(\S.*)", line)
+            if key and key[1] not in components and path.name in ("train.yaml", "inference.yaml"):
+                beside = re.match(r"(\w+): null|settings", before)
+                assert before.startswith("#") or beside, f"{path.name}: {line}"
+
+
+def test_required_packages_are_those_that_the_source_imports() -> None:
+    names = {"PIL": "pillow", "ignite": "pytorch-ignite", "sklearn": "scikit-learn"}
+    names["yaml"] = "pyyaml"
+    graph = grimp.build_graph("pipeline", include_external_packages=True)
+    named = {f"pipeline.bundle.{name}" for name in ("startup", "components", "workflow")}
+    needed = named.union(*map(graph.find_upstream_modules, named))
+    found = {names.get(name, name) for name in needed if "." not in name} - {"pipeline"}
+    standard = set(sys.stdlib_module_names)
+    optional, by_monai = {"deepbet"}, {"fire", "einops", "tensorboard"}
+    beside = {"monai", "torch", "numpy"}
+    assert found - standard - optional - beside == set(REQUIRED) - by_monai
+
+
+def test_a_file_that_is_no_bundle_is_refused(made_run: Path, tmp_path: Path) -> None:
+    for name, content in (("a.zip", b"no zip"), ("b.nii.gz", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name}: not a run, and not a zipped bundle"):
+            run_folder(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(InputError, match=r"expected one models/config.yaml in it, found 0"):
+        run_folder(tmp_path / "c.zip")
+    export(made_run, tmp_path / "d.zip")
+    whole = (tmp_path / "d.zip").read_bytes()
+    (tmp_path / "d.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"d.zip: not a run, and not a zipped bundle"):
+        run_folder(tmp_path / "d.zip")
+
+
+def test_what_cannot_detect_is_not_exported(made_run: Path, tmp_path: Path) -> None:
+    def refused(match: str, out: str = "x.zip", **kwargs: Any) -> None:
+        with pytest.raises(InputError, match=match):
+            export(run, tmp_path / out, **kwargs)
+        assert not (tmp_path / "x.zip").exists()
+
+    run = tmp_path / "run"
+    shutil.copytree(made_run, run)
+    refused("no result of `anomap benchmark`", benchmarks={"x": tmp_path})
+    refused("holds something else than a bundle", out="run")
+    (run / "calibration.json").unlink()
+    refused("the run is not calibrated")
+    shutil.copy(made_run / "calibration.json", run)
+    (run / "atlases.npz").unlink()
+    refused("no atlas of the intensity and residual")
+    shutil.copy(made_run / "atlases.npz", run)
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("noise: simplex", "noise: gaussian"))
+    refused("trained with gaussian noise; anomap needs a simplex run")
+    (run / "model.pt").write_bytes((run / "model.pt").read_bytes()[:1000])
+    refused("not the weights of this configuration")
+    (tmp_path / "y.zip").write_bytes(b"")
+    run = tmp_path / "y.zip"
+    refused("a zipped bundle is exported already")
+
+
+def test_the_source_of_a_bundle_tells_its_commit(exported: Path) -> None:
+    told = (exported / "pipeline/commit.txt").read_text().strip()
+    assert re.fullmatch(r"([0-9a-f]{12}\+?)?", told)
+    carried = {p.relative_to(exported / "pipeline") for p in exported.glob("pipeline/**/*.py")}
+    assert Path("bundle/components.py") in carried
+    assert carried == {p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py")}
+
+
+@pytest.mark.skipif(
+    not (ROOT / "bundles/simplex_ddpm_brain/models/model.pt").is_file(),
+    reason="the bundle of the repository holds no weights yet",
+)
+def test_the_bundle_of_the_repository_is_complete_and_up_to_date() -> None:
+    folder = ROOT / "bundles/simplex_ddpm_brain"
+    model = load_model(run_folder(folder))
+    assert {"intensity", "residual"} <= set(model.atlases)
+    metadata = json.loads((folder / "configs/metadata.json").read_text())
+    assert metadata["eval_metrics"]
+    assert metadata["network_data_format"]["inputs"]["image"]["num_channels"] == len(
+        model.config.modalities
+    )
+    assert str(model.weights_sha256) in (folder / "docs/README.md").read_text()
+    pins = dict(
+        line.split("==")
+        for line in (ROOT / "constraints.txt").read_text().lower().splitlines()
+        if "==" in line
+    )
+    for name, version in metadata["required_packages_version"].items():
+        assert pins[name.lower()] == version

@@ -1,0 +1,276 @@
+"""Thresholds from healthy brains: hand-counted quantiles, equal weights, and the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from brains import SmallBrain, smooth_intensity
+
+from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.transforms import CaseTransforms, Grid
+from pipeline.detection import calibration as module
+from pipeline.detection.calibration import (
+    FALSE_POSITIVE_RATES,
+    Calibration,
+    MethodCalibration,
+    calibrate,
+    load_calibration,
+    save_calibration,
+)
+from pipeline.errors import InputError
+from pipeline.files.nifti import write_volume
+from pipeline.scores.metrics import top_mean
+
+MakeBrain = Callable[..., SmallBrain]
+
+
+def tabulate(*samples: np.ndarray) -> MethodCalibration:
+    return module.tabulate([np.sort(sample) for sample in samples], [])
+
+
+# Quantiles ----------------------------------------------------------------------------------------
+
+
+def test_thresholds_of_a_thousand_numbers_counted_by_hand() -> None:
+    """Of 1 ... 1000, a hundred exceed 900, ten exceed 990, one exceeds 999."""
+    table = tabulate(np.arange(1.0, 1001.0))
+    assert [float(key) for key in table.thresholds] == list(FALSE_POSITIVE_RATES)
+    for rate in FALSE_POSITIVE_RATES:
+        assert abs(table.threshold(rate) - (1000 - 1000 * rate)) <= 1
+
+
+@pytest.mark.parametrize("rate", FALSE_POSITIVE_RATES)
+def test_the_measured_rate_is_the_stated_one(rate: float) -> None:
+    rng = np.random.default_rng(0)
+    samples = [rng.gamma(2, scale, n) for scale, n in ((1, 4000), (2, 9000), (0.5, 2500))]
+    threshold = tabulate(*samples).threshold(rate)
+    measured = np.mean([(sample > threshold).mean() for sample in samples])
+    assert measured == pytest.approx(rate, abs=1 / 2500)
+
+
+def test_a_case_weighs_the_same_whatever_its_size() -> None:
+    """Of a small brain all voxels are high: a tenth of two brains is a fifth of the small one."""
+    small, large = 100.0 + np.arange(1, 101), np.arange(20_000) / 20_000
+    threshold = tabulate(small, large).threshold(0.1)
+    assert (small > threshold).mean() == pytest.approx(0.2, abs=0.011)
+    again = tabulate(np.repeat(small, 50), large).threshold(0.1)
+    assert threshold == pytest.approx(again, abs=1.01)
+
+
+def test_a_rate_between_two_of_the_table_is_interpolated_in_its_logarithm() -> None:
+    table = MethodCalibration({"0.1": 1.0, "0.01": 3.0, "0.001": 7.0}, {})
+    assert table.threshold(0.01) == pytest.approx(3.0)
+    assert table.threshold(10**-1.5) == pytest.approx(2.0)
+    assert table.threshold(10**-2.25) == pytest.approx(4.0)
+
+
+def test_a_lower_rate_has_a_higher_threshold() -> None:
+    table = tabulate(np.random.default_rng(1).exponential(size=5000))
+    values = [table.threshold(rate) for rate in np.geomspace(0.1, 0.001, 30)]
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.0009, 0.0, -1.0, 1.0, float("nan")])
+def test_a_rate_outside_the_table_is_refused_with_its_bounds(rate: float) -> None:
+    with pytest.raises(InputError, match=r"between 0\.001 and 0\.1"):
+        tabulate(np.arange(1000.0)).threshold(rate)
+
+
+def test_each_case_is_measured_with_the_threshold_of_the_others() -> None:
+    rng = np.random.default_rng(2)
+    alike = [rng.normal(size=20_000) for _ in range(3)]
+    bright = rng.normal(loc=1.0, size=20_000)
+    table = tabulate(*alike, bright)
+    assert set(table.left_out_rates) == set(table.thresholds)
+    for rates in table.left_out_rates.values():
+        assert len(rates) == 4
+    rates = table.left_out_rates["0.1"]
+    others = np.quantile(np.concatenate(alike), 0.9)
+    assert rates[3] == pytest.approx((bright > others).mean(), abs=0.002)
+    assert rates[3] > 0.3
+    assert max(rates[:3]) < 0.1
+
+
+def test_a_single_case_has_no_others() -> None:
+    assert tabulate(np.arange(100.0)).left_out_rates == {}
+
+
+# Cases --------------------------------------------------------------------------------------------
+
+
+GRID = Grid(32, 6.5, 6.5)
+
+
+def cases(make_brain: MakeBrain, n: int) -> list[Case]:
+    result = []
+    for i in range(n):
+        brain = make_brain(
+            np.diag([4.0, 4.0, 4.0 + i]),
+            lambda w, i=i: smooth_intensity(w) + 30 * np.sin(w[..., 0] / (5.0 + i)),
+            f"healthy{i}_flair.nii.gz",
+        )
+        result.append(Case(f"healthy{i}", f"healthy{i}", {"flair": ImageFile(brain.path)}))
+    return result
+
+
+def test_the_threshold_of_a_method_holds_on_the_brains_it_was_found_on(
+    make_brain: MakeBrain,
+) -> None:
+    healthy = cases(make_brain, 3)
+    transforms = CaseTransforms(("flair",), GRID)
+    methods = ["intensity", "intensity_dark"]
+    found, failed = calibrate(healthy, methods, {}, transforms, progress=False)
+    assert failed == {}
+    assert found.cases == ("healthy0", "healthy1", "healthy2")
+    assert set(found.methods) == set(methods)
+    from pipeline.detection.methods import METHODS
+
+    for name in methods:
+        rates, tops = [], []
+        for case in healthy:
+            prepared = transforms(case)
+            anomaly_map = prepared.to_source(METHODS[name].compute(prepared, None, 0).anomaly_map)
+            above = anomaly_map[prepared.source_healthy] > found.methods[name].threshold(0.05)
+            rates.append(above.mean())
+            tops.append(top_mean(anomaly_map[prepared.source_brain]))
+        assert np.mean(rates) == pytest.approx(0.05, abs=2e-3)
+        assert all(len(r) == 3 for r in found.methods[name].left_out_rates.values())
+        assert found.methods[name].scores == pytest.approx(tops)
+
+
+def test_large_brains_are_sampled_and_the_sample_is_reproducible(
+    make_brain: MakeBrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = cases(make_brain, 2)
+    transforms = CaseTransforms(("flair",), GRID)
+    options = {"models": {}, "transforms": transforms, "progress": False}
+    whole, _ = calibrate(healthy, ["intensity"], **options)
+    monkeypatch.setattr(module, "VOXELS_PER_CASE", 4000)
+    first, _ = calibrate(healthy, ["intensity"], **options)
+    again, _ = calibrate(healthy, ["intensity"], **options)
+    other, _ = calibrate(healthy, ["intensity"], seed=1, **options)
+    assert first == again
+    assert first != other
+    a, b = (c.methods["intensity"].threshold(0.1) for c in (whole, first))
+    assert a == pytest.approx(b, rel=0.03)
+
+
+def test_a_case_that_cannot_be_read_is_reported_and_the_others_count(
+    make_brain: MakeBrain, tmp_path: Path
+) -> None:
+    good = cases(make_brain, 2)
+    bad = Case("bad", "bad", {"flair": ImageFile(tmp_path / "none.nii.gz")})
+    transforms = CaseTransforms(("flair",), GRID)
+    found, failed = calibrate([bad, *good], ["intensity"], {}, transforms, progress=False)
+    assert found.cases == ("healthy0", "healthy1")
+    assert list(failed) == ["bad"]
+    assert "none.nii.gz" in failed["bad"]
+    with pytest.raises(InputError, match=r"no healthy case.*none\.nii\.gz"):
+        calibrate([bad], ["intensity"], {}, transforms, progress=False)
+
+
+def test_a_calibrating_case_is_scored_as_detection_would_score_it(
+    make_brain: MakeBrain, tmp_path: Path
+) -> None:
+    """What its mask excludes counts in its score, since nobody excludes it of a new case."""
+    case, *others = cases(make_brain, 3)
+    image = nib.load(case.images["flair"].path)
+    data = np.asarray(image.dataobj)
+    bright = data > np.quantile(data[data > 0], 0.97)
+    write_volume(tmp_path / "lesions.nii.gz", bright, image.affine)
+    masked = replace(case, exclude=ImageFile(tmp_path / "lesions.nii.gz"))
+    transforms = CaseTransforms(("flair",), GRID)
+    assert transforms(masked).source_healthy.sum() < transforms(case).source_healthy.sum()
+    with_mask, without = (
+        calibrate([one, *others], ["intensity"], {}, transforms, progress=False)[0]
+        for one in (masked, case)
+    )
+    table, plain = with_mask.methods["intensity"], without.methods["intensity"]
+    assert table.scores == pytest.approx(plain.scores)
+    assert table.thresholds["0.01"] < plain.thresholds["0.01"]
+
+
+# The file -----------------------------------------------------------------------------------------
+
+
+def calibration() -> Calibration:
+    table = tabulate(np.arange(1000.0), np.arange(500.0) / 3)
+    return Calibration({"anomap": table, "intensity": table}, ("a", "b"))
+
+
+def test_a_calibration_survives_the_way_to_a_file_and_back(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    save_calibration(path, calibration())
+    assert load_calibration(path) == calibration()
+    # Plain JSON: no NaN.
+    json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"methods": {"anomap": {"thr',
+        b"",
+        b"[]",
+        b"{}",
+        b'{"methods": {"anomap": {"wrong": 1}}, "cases": []}',
+        b'{"methods": 3, "cases": []}',
+        b"\xff\xfe\x00\x81",
+    ],
+)
+def test_a_torn_file_is_refused_by_its_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="not a calibration") as caught:
+        load_calibration(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_calibration_is_told_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--resume"):
+        load_calibration(tmp_path / "calibration.json")
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"), [(0.01, "1"), (0.05, "5"), (0.002, "0.2"), (0.0025, "0.25")]
+)
+def test_the_rule_says_rate_and_number_of_subjects(rate: float, said: str) -> None:
+    rule = calibration().rule("intensity", rate)
+    share = rule.split("%")[0]
+    assert float(share) == pytest.approx(float(said))
+    assert "2 held-out cases" in rule
+
+
+def test_the_rule_says_what_the_rate_was_on_cases_left_out() -> None:
+    table = MethodCalibration({"0.01": 1.0}, {"0.01": [0.0, 0.01, 0.01, 0.02]})
+    rule = Calibration({"x": table}, ("a", "b", "c", "d")).rule("x", 0.01)
+    assert "0 % to 2 % of a case that is left out; mean 1 %, 95 % interval 0.25 to 1.8 %" in rule
+    few = MethodCalibration({"0.01": 1.0}, {"0.01": [0.0, 0.02]})
+    assert "interval" not in Calibration({"x": few}, ("a", "b")).rule("x", 0.01)
+
+
+def test_the_p_value_counts_healthy_cases_that_score_as_high() -> None:
+    table = MethodCalibration({}, {}, [1.0, 2.0, 3.0, 4.0])
+    assert table.p_value(5.0) == pytest.approx(1 / 5)  # never 0: a fifth case might score so
+    assert table.p_value(3.0) == pytest.approx(3 / 5)
+    assert table.p_value(0.0) == 1
+    assert table.p_value(float("nan")) is None
+    assert MethodCalibration({}, {}).p_value(1.0) is None
+
+
+def test_the_p_value_of_healthy_cases_is_no_smaller_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    small = 0
+    for _ in range(2000):
+        *others, new = rng.gamma(2.0, size=20)
+        p_value = MethodCalibration({}, {}, others).p_value(new)
+        assert p_value is not None
+        small += p_value <= 0.1
+    assert small / 2000 == pytest.approx(0.1, abs=0.02)
