@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,10 @@ from brains import (
     world_of,
 )
 
-from pipeline.detection.calibration import Calibration, MethodCalibration, save_calibration
 from pipeline.detection.normative import INTENSITY, RESIDUAL
 from pipeline.diffusion.network import build_network
+from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.record.people import CaseEntry, Datalist
 from pipeline.maps.atlas import Atlas, save_atlases
 from pipeline.maps.placement import FRAME
 from pipeline.run.config import FALSE_POSITIVE_RATES, dump_config, override, preset_config
@@ -83,10 +83,13 @@ def made_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     save_atlases(run_dir / ATLASES, atlases, atlases_made_for(config, sha256))
     thresholds = {f"{rate:g}": 0.5 - rate for rate in FALSE_POSITIVE_RATES}
-    calibration = Calibration({"anomap": MethodCalibration(thresholds, {})}, ("Smith_J", "Doe_A"))
-    save_calibration(run_dir / "calibration.json", calibration)
-    people = {"training": [{"name": "Roe_B"}] * 3, "validation": [{"name": "Smith_J"}] * 2}
-    (run_dir / "datalist.json").write_text(json.dumps(people))
+    table = MethodCalibration(thresholds=thresholds, left_out_rates={})
+    calibration = Calibration(methods={"anomap": table}, cases=("Smith_J", "Doe_A"))
+    calibration.write(run_dir / "calibration.json")
+    roe, smith = (
+        CaseEntry(name=name, image={"flair": f"{name}.nii.gz"}) for name in ("Roe_B", "Smith_J")
+    )
+    Datalist(training=(roe,) * 3, validation=(smith,) * 2).write(run_dir / "datalist.json")
     return run_dir
 
 

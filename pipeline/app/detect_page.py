@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import nibabel as nib
 import numpy as np
@@ -18,12 +17,15 @@ import streamlit as st
 from pipeline.bundle.export import NAMED, check_for_shipped, is_shipped, run_folder
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.cohort import find_cases
+from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.calibration import Calibration, load_calibration
-from pipeline.detection.detect import RESULT, Detector, detect_cases, make_detector
+from pipeline.detection.detect import Detector, detect_cases, make_detector
 from pipeline.detection.methods import METHODS, OURS
 from pipeline.errors import InputError
+from pipeline.files.names import RESULT, WEIGHTS
 from pipeline.files.nifti import is_volume
+from pipeline.files.record.calibration import Calibration
+from pipeline.files.record.result import CaseResult
 from pipeline.report.page import render_viewer
 from pipeline.run.model import Model, load_model
 
@@ -43,7 +45,7 @@ class Detected:
         files: name to content of what can be downloaded.
     """
 
-    result: Mapping[str, Any]
+    result: CaseResult
     viewer: str
     files: Mapping[str, bytes]
 
@@ -127,7 +129,7 @@ def _as_uploaded(text: str, folder: Path, names: Mapping[str, str]) -> str:
 
 def _calibration(model: Model) -> Calibration:
     assert model.path is not None
-    return load_calibration(model.path / "calibration.json")
+    return Calibration.of(model.path)
 
 
 def _detect(
@@ -141,13 +143,13 @@ def _detect(
     say("Restoring what a healthy brain would look like; this takes some seconds to a minute")
     transforms = CaseTransforms(modalities, config.grid, extractor)
     out = folder / "out"
-    failed = detect_cases(cases, {OURS: detector}, transforms, {OURS: out}, progress=False)
+    failed = detect_cases(cases, {OURS: detector}, transforms, {OURS: out}, execution=QUIET)
     if failed:
         raise InputError(next(iter(failed.values())))
     say("Preparing the viewer")
     done = out / cases[0].name
-    result = json.loads((done / RESULT).read_text(encoding="utf-8"))
-    files = {name: (done / name).read_bytes() for name in [*result["files"], RESULT]}
+    result = CaseResult.read(done / RESULT)
+    files = {name: (done / name).read_bytes() for name in [*result.files, RESULT]}
     return Detected(result, render_viewer(done, result, title), files)
 
 
@@ -176,7 +178,7 @@ def _model(default: Path | None) -> Model | None:
     )
     try:
         path = choose_model(asked)
-        weights = path / "model.pt"
+        weights = path / WEIGHTS
         model = _load(path, weights.stat().st_mtime_ns if weights.is_file() else 0)
     except InputError as error:
         st.info(str(error))
@@ -189,18 +191,20 @@ def _model(default: Path | None) -> Model | None:
 
 def _show(detected: Detected) -> None:
     result = detected.result
-    called = result["anomalous_ml"]
+    called, score, brain_ml = result.anomalous_ml, result.score, result.brain_ml
     columns = st.columns(4)
-    columns[0].metric("Score", f"{result['score']:.3g}", help="mean of the highest 1 % of the map")
+    columns[0].metric(
+        "Score", "-" if score is None else f"{score:.3g}", help="mean of the highest 1 % of the map"
+    )
     columns[1].metric("Called anomalous", "-" if called is None else f"{called:.1f} mL")
-    columns[2].metric("Brain", f"{result['brain_ml']:.0f} mL")
-    p_value, n_healthy = result["p_value"], result["healthy_cases"]
+    columns[2].metric("Brain", "-" if brain_ml is None else f"{brain_ml:.0f} mL")
+    p_value, n_healthy = result.p_value, result.healthy_cases
     columns[3].metric(
         "p, if healthy",
         "-" if p_value is None else f"{p_value:.2g}",
         help=f"share of {n_healthy} healthy cases, and this one, that score as high",
     )
-    for note in result["notes"]:
+    for note in result.notes:
         st.warning(note)
     st.iframe(detected.viewer, height="content", alt="Viewer of the scan and its anomaly map")
     st.download_button(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import InputError
+from pipeline.files.names import WEIGHTS
 
 ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 8501
@@ -58,7 +59,7 @@ def serve(
     if model is not None and not model.is_file():
         from pipeline.bundle.export import run_folder
 
-        if not (run_folder(model) / "model.pt").is_file():
+        if not (run_folder(model) / WEIGHTS).is_file():
             raise InputError(
                 f"--model {model}: expected a run's folder, or a bundle (folder or zip)"
             )

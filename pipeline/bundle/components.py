@@ -27,12 +27,11 @@ from pipeline.bundle.startup import reason_of
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.cohort import Case, find_cases
 from pipeline.cases.transforms import CaseTransforms, Prepared
-from pipeline.detection.calibration import load_calibration
 from pipeline.detection.detect import (
-    RESULT,
     Detector,
     SourceMaps,
-    case_record,
+    Spent,
+    case_result,
     is_done,
     make_detector,
     to_source,
@@ -41,12 +40,13 @@ from pipeline.detection.detect import (
 from pipeline.detection.methods import OURS, MapResult
 from pipeline.detection.reconstruction import evaluations_per_slice
 from pipeline.errors import InputError
+from pipeline.files.names import RESULT
 from pipeline.files.nifti import make_folder
+from pipeline.files.record.calibration import Calibration
+from pipeline.files.record.result import Provenance
 from pipeline.run.model import load_model, usable_device
 
 logger = logging.getLogger(__name__)
-
-CALIBRATION = "calibration.json"
 
 
 def load_detector(
@@ -67,7 +67,7 @@ def load_detector(
     """
     run = Path(str(run_dir))
     model = load_model(run, usable_device(device))
-    calibration = load_calibration(run / CALIBRATION)
+    calibration = Calibration.of(run)
     chosen = {} if seed is None else {"seed": seed}
     return make_detector(
         OURS, model, calibration, false_positive_rate=false_positive_rate, **chosen
@@ -133,7 +133,7 @@ class PrepareCased(MapTransform):
             "provenance": self.provenance(case),
         }
 
-    def provenance(self, case: Case) -> dict[str, Any]:
+    def provenance(self, case: Case) -> Provenance:
         """All that the result of a case depends on."""
         return self.detector.provenance(case, self.transforms)
 
@@ -347,14 +347,9 @@ class SaveCases:
         prepared: Prepared = batch["prepared"]
         maps: SourceMaps = output["maps"]
         assert self.detector.model is not None
-        record = case_record(
-            prepared,
-            self.detector,
-            maps,
-            evaluations_per_slice(self.detector.model.config.detection),
-            time.monotonic() - self.start,
-            batch["provenance"],
-        )
+        evaluations = evaluations_per_slice(self.detector.model.config.detection)
+        spent = Spent(evaluations, time.monotonic() - self.start)
+        result = case_result(prepared, self.detector, maps, spent, batch["provenance"])
         folder = self.output_dir / prepared.case.name
         (folder / RESULT).unlink(missing_ok=True)
-        write_result(folder, prepared.source_affine, prepared.source_brain, maps, record)
+        write_result(folder, prepared.source_affine, prepared.source_brain, maps, result)

@@ -11,32 +11,33 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
-from pipeline.bundle.components import CALIBRATION
 from pipeline.cases.transforms import Prepared
-from pipeline.detection.calibration import Calibration, load_calibration
 from pipeline.detection.detect import make_detector
 from pipeline.detection.fitness import check_brain, check_contrast
 from pipeline.detection.methods import OURS
 from pipeline.detection.normative import INTENSITY
 from pipeline.errors import InputError
+from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, LOSSES, RUN_RECORD, WEIGHTS
 from pipeline.files.nifti import write_atomically
 from pipeline.files.provenance import COMMIT, PACKAGE, software
+from pipeline.files.record.calibration import Calibration
+from pipeline.files.record.people import Datalist
+from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig
-from pipeline.run.model import ATLASES, Model, load_model
+from pipeline.run.model import Model, load_model
 from pipeline.scores.evaluation import format_table
 
 MODELS, METADATA, CARD, TERMS = (
     *("models", "configs/metadata.json"),
     *("docs/README.md", "docs/data_license.txt"),
 )
-CARRIED = ("config.yaml", "model.pt", ATLASES, CALIBRATION, "loss.csv", "run.json")
+CARRIED = (CONFIG, WEIGHTS, ATLASES, CALIBRATION, LOSSES, RUN_RECORD)
 """Files of a run that a bundle carries; the last two may be missing."""
 
 REQUIRED = (
@@ -129,7 +130,7 @@ def run_folder(path: Path) -> Path:
     if path.is_file():
         return _unzipped(path)
     for folder in (path / MODELS, path):
-        if (folder / "config.yaml").is_file():
+        if (folder / CONFIG).is_file():
             return folder
     name = str(path).lower()
     return bundle_dir(NAMED[name]) / MODELS if name in NAMED else path
@@ -139,10 +140,10 @@ def _unzipped(path: Path) -> Path:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {PurePosixPath(name): name for name in archive.namelist()}
-            found = [p for p in members if p.parts[-2:] == (MODELS, "config.yaml")]
+            found = [p for p in members if p.parts[-2:] == (MODELS, CONFIG)]
             if len(found) != 1:
                 raise InputError(
-                    f"{path}: not a zipped bundle: expected one {MODELS}/config.yaml in it, found "
+                    f"{path}: not a zipped bundle: expected one {MODELS}/{CONFIG} in it, found "
                     f"{len(found)}"
                 )
             folder = Path(tempfile.mkdtemp(prefix="anomap-"))
@@ -188,7 +189,7 @@ def export(
         raise InputError(f"{out}: holds something else than a bundle; give another -o")
     run_dir = run_folder(run)
     model = load_model(run_dir, torch.device("cpu"))
-    calibration = load_calibration(run_dir / CALIBRATION)
+    calibration = Calibration.of(run_dir)
     make_detector(OURS, model, calibration)
     files = _texts(run, out) | _model_files(run_dir, calibration)
     summaries = {name: _summary(folder) for name, folder in (benchmarks or {}).items()}
@@ -251,8 +252,7 @@ def _untold(files: dict[str, bytes]) -> dict[str, bytes]:
 def _model_files(run_dir: Path, calibration: Calibration) -> dict[str, bytes]:
     paths = [run_dir / name for name in CARRIED]
     files = {f"{MODELS}/{p.name}": p.read_bytes() for p in paths if p.is_file()}
-    text = json.dumps(asdict(_nameless(calibration)), indent=1) + "\n"
-    return files | {f"{MODELS}/{CALIBRATION}": text.encode()}
+    return files | {f"{MODELS}/{CALIBRATION}": _nameless(calibration).text().encode()}
 
 
 def _nameless(calibration: Calibration) -> Calibration:
@@ -261,14 +261,15 @@ def _nameless(calibration: Calibration) -> Calibration:
         return calibration
     digest = hashlib.sha256("\n".join(calibration.cases).encode()).hexdigest()[:8]
     numbers = range(1, len(calibration.cases) + 1)
-    return replace(calibration, cases=tuple(f"held-out-{digest}-{i}" for i in numbers))
+    names = tuple(f"held-out-{digest}-{i}" for i in numbers)
+    return calibration.model_copy(update={"cases": names})
 
 
 def _source() -> dict[str, bytes]:
     """The package, and the commit that it is of."""
     paths = sorted(PACKAGE.rglob("*.py"))
     files = {p.relative_to(PACKAGE.parent).as_posix(): p.read_bytes() for p in paths}
-    return files | {f"{PACKAGE.name}/{COMMIT}": f"{software()['commit'] or ''}\n".encode()}
+    return files | {f"{PACKAGE.name}/{COMMIT}": f"{software().commit or ''}\n".encode()}
 
 
 def _write_zip(path: Path, name: str, files: Mapping[str, bytes]) -> None:
@@ -283,16 +284,14 @@ def _write_zip(path: Path, name: str, files: Mapping[str, bytes]) -> None:
 # --- what a bundle says about itself --------------------------------------------------------------
 
 
-def _summary(folder: Path) -> dict[str, Any]:
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        summary["methods"][OURS]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: no result of `anomap benchmark` with {OURS}") from error
-    return dict(summary)
+def _summary(folder: Path) -> Summary:
+    summary = Summary.of(folder)
+    if summary is None or OURS not in summary.methods:
+        raise InputError(f"{folder}: no result of `anomap benchmark` with {OURS}")
+    return summary
 
 
-def _metadata(text: bytes, config: RunConfig, summaries: Mapping[str, Any]) -> bytes:
+def _metadata(text: bytes, config: RunConfig, summaries: Mapping[str, Summary]) -> bytes:
     """metadata.json with everything that follows from the run and the installed software."""
     metadata = json.loads(text)
     metadata["monai_version"] = version("monai")
@@ -308,11 +307,11 @@ def _metadata(text: bytes, config: RunConfig, summaries: Mapping[str, Any]) -> b
     return (json.dumps(metadata, indent=4, ensure_ascii=False) + "\n").encode()
 
 
-def _metrics(summary: Mapping[str, Any]) -> dict[str, Any]:
-    ours = summary["methods"][OURS]
+def _metrics(summary: Summary) -> dict[str, Any]:
+    ours = summary.methods[OURS].means
     names = ("auroc", "auprc", "dice_oracle", "dice_at_threshold")
-    means = {name: ours[name]["mean"] for name in names}
-    return {"n_cases": summary["n_cases"]} | {
+    means = {name: ours[name].mean for name in names}
+    return {"n_cases": summary.n_cases} | {
         name: None if value is None else round(value, 4) for name, value in means.items()
     }
 
@@ -368,10 +367,10 @@ def _volume_format(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _card(text: bytes, run_dir: Path, model: Model, summaries: Mapping[str, Any]) -> bytes:
+def _card(text: bytes, run_dir: Path, model: Model, summaries: Mapping[str, Summary]) -> bytes:
     card = text.decode()
-    if (run_dir / "datalist.json").is_file():
-        card = _filled(card, "run", _run_facts(run_dir, model))
+    if (people := Datalist.of(run_dir)) is not None:
+        card = _filled(card, "run", _run_facts(people, model))
     if summaries:
         tables = [f"{name}:\n\n{format_table(s)}" for name, s in summaries.items()]
         card = _filled(card, "performance", "\n".join(tables))
@@ -388,11 +387,10 @@ def _filled(card: str, section: str, content: str) -> str:
     return f"{before}{first}\n{content}{last}{after}"
 
 
-def _run_facts(run_dir: Path, model: Model) -> str:
+def _run_facts(people: Datalist, model: Model) -> str:
     """A markdown list of what the weights are."""
     config = model.config
-    people = json.loads((run_dir / "datalist.json").read_text(encoding="utf-8"))
-    counts = {name: len(people.get(name, [])) for name in ("training", "validation", "test")}
+    counts = {name: len(people[name]) for name in ("training", "validation", "test")}
     grid = config.grid
     facts = {
         "modalities": ", ".join(config.modalities),

@@ -15,12 +15,12 @@ from torch.utils.data import Subset
 from pipeline.bundle.components import CaseDataset
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.cohort import Case, find_cases, healthy_for_training
+from pipeline.cases.loop import QUIET, Execution
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_text
 from pipeline.run.config import RunConfig, load_config, override, preset_config
 from pipeline.run.model import usable_device
-from pipeline.scores.evaluation import evaluate_folder, format_csv, format_table, write_results
+from pipeline.scores.evaluation import evaluate_folder, format_table, write_results
 from pipeline.study.benchmark import complete_run
 from pipeline.training import distributed
 from pipeline.training.dataset import SliceDataset
@@ -161,7 +161,7 @@ def complete(
             Path(str(run_dir)),
             device=usable_device(device),
             extract_brain=make_extractor(brain_extraction),
-            progress=_is_watched(),
+            execution=Execution(progress=_is_watched()),
         )
         print(f"run in {run_dir}")
     distributed.wait()
@@ -196,7 +196,7 @@ def score(dataset: CaseDataset, output_dir: str | Path, seed: int = 0) -> None:
     out = Path(str(output_dir))
     cases = [item["case"] for item in dataset.data if "case" in item]
     cases = [case for case in cases if case.name not in dataset.failed]
-    scores = evaluate_folder(out, cases, method=OURS, progress=False, seed=seed)
+    scores = evaluate_folder(out, cases, method=OURS, seed=seed, execution=QUIET)
     if not scores.cases:
         raise InputError(
             f"no case could be scored; the first: {next(iter(scores.failures.values()))}"
@@ -204,7 +204,5 @@ def score(dataset: CaseDataset, output_dir: str | Path, seed: int = 0) -> None:
     for name, reason in scores.failures.items():
         logger.error("%s failed: %s", name, reason)
     summary = write_results(out, {OURS: scores}, OURS)
-    write_text(out / "table.md", format_table(summary))
-    write_text(out / "table.csv", format_csv(summary))
     print(format_table(summary))
     dataset.failed |= scores.failures

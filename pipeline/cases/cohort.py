@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -27,7 +26,8 @@ from pipeline.cases.layouts import (
     read_layout,
 )
 from pipeline.errors import InputError
-from pipeline.files.nifti import is_picture, is_volume, read_labels, write_text
+from pipeline.files.nifti import is_picture, is_volume, read_labels
+from pipeline.files.record.people import CaseEntry, ChannelOf, Datalist
 
 _MSD_NAME = re.compile(r"BRATS_\d{3}")
 _MSD_NOTE = (
@@ -580,26 +580,33 @@ def write_datalist(path: Path, sections: Mapping[str, Sequence[Case]]) -> None:
     if repeated:
         raise InputError(f"{path}: the case {repeated[0]!r} occurs twice; split the cases first")
     path = path.expanduser().absolute()
-    entries = {
-        key: [_entry(case, path.parent) for case in cases] for key, cases in sections.items()
+    entries: dict[str, Any] = {
+        key: tuple(_entry(case, path.parent) for case in cases) for key, cases in sections.items()
     }
-    write_text(path, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
+    Datalist(**entries).write(path)
 
 
-def _entry(case: Case, base: Path) -> dict[str, Any]:
+def _entry(case: Case, base: Path) -> CaseEntry:
     """A case as an entry of a datalist."""
 
-    def file(image: ImageFile) -> str | dict[str, Any]:
+    def file(image: ImageFile) -> str | ChannelOf:
         path = image.path.absolute()
         text = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
-        return text if image.channel is None else {"path": text, "channel": image.channel}
+        return text if image.channel is None else ChannelOf(path=text, channel=image.channel)
 
-    entry: dict[str, Any] = {"name": case.name, "subject": case.subject}
-    entry["image"] = {modality: file(image) for modality, image in case.images.items()}
-    for role in ("label", "brain_mask", "exclude"):
-        if (image := getattr(case, role)) is not None:
-            entry[role] = file(image)
-    return {**entry, "healthy": case.healthy, "label_scheme": case.label_scheme}
+    def optional(image: ImageFile | None) -> str | ChannelOf | None:
+        return None if image is None else file(image)
+
+    return CaseEntry(
+        name=case.name,
+        subject=case.subject,
+        image={modality: file(image) for modality, image in case.images.items()},
+        label=optional(case.label),
+        brain_mask=optional(case.brain_mask),
+        exclude=optional(case.exclude),
+        healthy=case.healthy,
+        label_scheme=case.label_scheme,
+    )
 
 
 def format_cohort(cohort: Cohort, *, n_examples: int = 3) -> str:

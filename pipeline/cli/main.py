@@ -19,6 +19,7 @@ from pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from pipeline.cases.cohort import Case
+    from pipeline.cases.loop import Execution
     from pipeline.run.config import RunConfig
 
 RED, GREEN = "31", "32"
@@ -413,7 +414,7 @@ def _run_train(arguments: argparse.Namespace) -> int:
         arguments.out,
         device=_device(arguments),
         extract_brain=extractor,
-        progress=not arguments.quiet,
+        execution=_execution(arguments),
     )
     return _finish(
         failed, f"run in {arguments.out}; look at it with: tensorboard --logdir {arguments.out}"
@@ -459,6 +460,12 @@ def _run_config(arguments: argparse.Namespace) -> RunConfig:
             raise InputError(f"--set {assignment}: expected KEY=VALUE")
         values[key] = yaml.safe_load(text)
     return override(preset_config(arguments.preset, arguments.modality), values)
+
+
+def _execution(arguments: argparse.Namespace) -> Execution:
+    from pipeline.cases.loop import Execution
+
+    return Execution(progress=not arguments.quiet, overwrite=getattr(arguments, "overwrite", False))
 
 
 def _device(arguments: argparse.Namespace) -> Any:
@@ -510,8 +517,8 @@ def _run_detect(arguments: argparse.Namespace) -> int:
     from pipeline.bundle.export import check_for_shipped, is_shipped, run_folder
     from pipeline.cases.brain_extraction import make_extractor
     from pipeline.cases.transforms import CaseTransforms
-    from pipeline.detection.calibration import load_calibration
     from pipeline.detection.detect import detect_cases, make_detector
+    from pipeline.files.record.calibration import Calibration
     from pipeline.run.model import load_model
 
     run_dir = run_folder(arguments.model) if arguments.model else _shipped(arguments)
@@ -521,7 +528,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
     detector = make_detector(
         "anomap",
         model,
-        load_calibration(run_dir / "calibration.json"),
+        Calibration.of(run_dir),
         false_positive_rate=arguments.false_positive_rate,
         seed=arguments.seed,
     )
@@ -534,8 +541,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         {"anomap": detector},
         CaseTransforms(model.config.modalities, model.config.grid, extractor),
         {"anomap": arguments.out},
-        overwrite=arguments.overwrite,
-        progress=not arguments.quiet,
+        execution=_execution(arguments),
     )
     n_done = sum(case.name not in failed for case in cases)
     return _finish(failed, f"{n_done} cases in {arguments.out}; {_next(arguments.out)}")
@@ -604,8 +610,7 @@ def _run_fuse(arguments: argparse.Namespace) -> int:
         arguments.out,
         rule=arguments.rule,
         false_positive_rate=arguments.false_positive_rate,
-        overwrite=arguments.overwrite,
-        progress=not arguments.quiet,
+        execution=_execution(arguments),
     )
     return _finish(failed, f"{len(done)} cases in {arguments.out}; {_next(arguments.out)}")
 
@@ -633,14 +638,9 @@ def _add_evaluate(commands: Any, common: argparse.ArgumentParser) -> None:
 def _run_evaluate(arguments: argparse.Namespace) -> int:
     from pipeline.cases.brain_extraction import make_extractor
     from pipeline.cases.loading import load_brain
-    from pipeline.files.nifti import make_folder, write_text
-    from pipeline.scores.evaluation import (
-        evaluate_folder,
-        format_csv,
-        format_table,
-        method_of,
-        write_results,
-    )
+    from pipeline.files.nifti import make_folder
+    from pipeline.files.record.result import Threshold
+    from pipeline.scores.evaluation import evaluate_folder, format_table, method_of, write_results
 
     extractor = make_extractor(arguments.brain_extraction)
     if not arguments.out.is_dir():
@@ -652,22 +652,20 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
     if arguments.threshold is not None:
         if not math.isfinite(arguments.threshold):
             raise InputError(f"--threshold {arguments.threshold}: expected a finite number")
-        threshold = {"value": arguments.threshold, "rule": "given on the command line"}
+        threshold = Threshold(value=arguments.threshold, rule="given on the command line")
     scores = evaluate_folder(
         arguments.out,
         cases,
         method=method,
         threshold=threshold,
         brain_mask_of=lambda case: load_brain(case, tuple(case.images)[:1], extractor)[1],
-        progress=not arguments.quiet,
+        execution=_execution(arguments),
         seed=arguments.seed,
     )
     if not scores.cases:
         first = next(iter(scores.failures.values()))
         raise InputError(f"no case of {arguments.labels} could be scored; the first: {first}")
     summary = write_results(arguments.out, {method: scores}, str(arguments.labels), cases)
-    write_text(arguments.out / "table.md", format_table(summary))
-    write_text(arguments.out / "table.csv", format_csv(summary))
     print(format_table(summary))
     table = arguments.out / "table.md"
     return _finish(dict(scores.failures), f"table in {table}; {_next(arguments.out)}")
@@ -751,7 +749,7 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
     if arguments.calibrate_on:
         cohort = find_cases(arguments.calibrate_on, modalities=config.modalities, healthy=True)
         healthy = healthy_for_training(cohort)[0]
-    options: dict[str, Any] = {"seed": arguments.seed, "progress": not arguments.quiet}
+    options: dict[str, Any] = {"seed": arguments.seed, "execution": _execution(arguments)}
     calibration = complete_calibration(
         models,
         names,
@@ -769,7 +767,6 @@ def _run_benchmark(arguments: argparse.Namespace) -> int:
         cohort_name=", ".join(str(path) for path in arguments.data),
         false_positive_rate=arguments.false_positive_rate,
         extract_brain=extractor,
-        overwrite=arguments.overwrite,
         **options,
     )
     page = benchmark_figures(arguments.out, [c for c in cases if c.name not in failed])
@@ -869,7 +866,7 @@ def _run_report(arguments: argparse.Namespace) -> int:
         method=arguments.method,
         compare=None if arguments.compare is None else compare,
         max_views=arguments.cases,
-        progress=not arguments.quiet,
+        execution=_execution(arguments),
     )
     return _finish({}, f"report in {page}; open it in a browser")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,30 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline import __version__
 from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import CaseTransforms, Prepared
-from pipeline.detection.calibration import Calibration, MethodCalibration
-from pipeline.detection.methods import METHODS, MapResult, Method, missing_atlases, needed_atlases
+from pipeline.detection.calibration import threshold_rule
+from pipeline.detection.methods import (
+    METHODS,
+    MapResult,
+    Method,
+    missing_atlases,
+    needed_atlases,
+)
 from pipeline.errors import InputError
-from pipeline.files.nifti import make_folder, voxel_volume_ml, write_text, write_volume
+from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, RESULT, pseudo_healthy
+from pipeline.files.nifti import make_folder, voxel_volume_ml, write_volume
 from pipeline.files.provenance import command_line, software
+from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.record.result import CaseResult, InputFile, Provenance, Threshold
 from pipeline.maps.scoring import half_height, threshold_map
 from pipeline.run.model import Model
 from pipeline.scores.metrics import top_mean
-
-RESULT = "result.json"
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """Where a map is cut, and how that value was found."""
-
-    value: float | None
-    rule: str
 
 
 @dataclass(frozen=True)
@@ -65,40 +62,46 @@ class Detector:
         """The entry of `METHODS`."""
         return METHODS[self.name]
 
-    def provenance(self, case: Case, transforms: CaseTransforms) -> dict[str, Any]:
+    def provenance(self, case: Case, transforms: CaseTransforms) -> Provenance:
         """All that a case's result depends on; see `is_done`."""
         settings = self.method.settings
         if self.method.recipe is not None and self.model is not None:
             settings = asdict(self.method.recipe(self.model.config.detection))
-        record: dict[str, Any] = {
-            "anomap": __version__,
-            "method": self.name,
-            "settings": settings,
-            "seed": self.seed,
-            "inputs": [_file_record(file) for file in case.files],
-            "modalities": list(transforms.load.modalities),
-            "grid": asdict(transforms.grid),
-            "brain_extraction": transforms.load.extract_brain is not None,
-            "threshold": asdict(self.threshold),
-            "min_component_ml": self.min_component_ml,
-            "half_height": self.half_height,
-        }
+        weights = atlases = None
         if self.model is not None:
-            record["weights_sha256"] = self.model.weights_sha256
+            weights = self.model.weights_sha256
             if needed_atlases(self.name, self.model):
-                record["atlases_sha256"] = self.model.atlases_sha256
-        return dict(json.loads(json.dumps(record)))
+                atlases = self.model.atlases_sha256
+        return Provenance(
+            anomap=__version__,
+            method=self.name,
+            settings=plain(settings),
+            seed=self.seed,
+            inputs=tuple(_input_file(file) for file in case.files),
+            modalities=transforms.load.modalities,
+            grid=asdict(transforms.grid),
+            brain_extraction=transforms.load.extract_brain is not None,
+            threshold=self.threshold,
+            min_component_ml=self.min_component_ml,
+            half_height=self.half_height,
+            weights_sha256=weights,
+            atlases_sha256=atlases,
+        )
 
 
-def _file_record(file: ImageFile) -> dict[str, Any]:
-    """What tells a file from another one, or from itself before it was changed."""
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back: lists for tuples."""
+    return dict(json.loads(json.dumps(dict(settings))))
+
+
+def _input_file(file: ImageFile) -> InputFile:
     state = file.path.stat() if file.path.exists() else None
-    return {
-        "path": str(file.path.resolve()),
-        "channel": file.channel,
-        "bytes": state.st_size if state else None,
-        "modified_ns": state.st_mtime_ns if state else None,
-    }
+    return InputFile(
+        path=str(file.path.resolve()),
+        channel=file.channel,
+        bytes=state.st_size if state else None,
+        modified_ns=state.st_mtime_ns if state else None,
+    )
 
 
 def make_detector(
@@ -128,10 +131,10 @@ def make_detector(
     rate = false_positive_rate
     if rate is None:
         rate = model.config.detection.false_positive_rate if model is not None else 0.01
-    threshold = Threshold(None, "not calibrated")
+    threshold = Threshold(rule="not calibrated")
     if name in calibration.methods:
         value = calibration.methods[name].threshold(rate)
-        threshold = Threshold(value, calibration.rule(name, rate))
+        threshold = Threshold(value=value, rule=threshold_rule(calibration, name, rate))
     min_ml = share = 0.0
     if (recipe := METHODS[name].recipe) is not None:
         assert model is not None
@@ -148,8 +151,7 @@ def detect_cases(
     out_dirs: Mapping[str, Path],
     *,
     description: str = "detecting",
-    overwrite: bool = False,
-    progress: bool = True,
+    execution: Execution = Execution(),
 ) -> dict[str, str]:
     """Run detectors on cases; each leaves ``out_dirs[name]/<case>/``, see `write_result`.
 
@@ -162,54 +164,46 @@ def detect_cases(
     Raises:
         InputError: an output folder cannot be written to.
     """
-    failed: dict[str, str] = {}
     for folder in out_dirs.values():
         make_folder(folder)
-    total = len(cases) * len(detectors)
-    with tqdm(total=total, desc=description, unit="map", disable=not progress) as bar:
-        for case in cases:
-            try:
-                records = {n: d.provenance(case, transforms) for n, d in detectors.items()}
-                todo = [
-                    name
-                    for name, record in records.items()
-                    if overwrite or not is_done(out_dirs[name] / case.name, record)
-                ]
-                bar.update(len(detectors) - len(todo))
-                if not todo:
-                    continue
-                prepared = transforms(case)
-                for name in todo:
-                    if (check := detectors[name].check) is not None:
-                        check(prepared)
-                    folder = out_dirs[name] / case.name
-                    detect_case(prepared, detectors[name], folder, records[name])
-                    bar.update()
-            except Exception as error:  # whatever it is, it does not stop the other cases
-                logger.debug("case %s", case.name, exc_info=True)
-                kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-                failed[case.name] = f"{kind}{error}"
-    return failed
+
+    def detect_all(case: Case) -> None:
+        records = {n: d.provenance(case, transforms) for n, d in detectors.items()}
+        todo = {
+            name: record
+            for name, record in records.items()
+            if execution.overwrite or not is_done(out_dirs[name] / case.name, record)
+        }
+        if not todo:
+            return
+        prepared = transforms(case)
+        for name, record in todo.items():
+            if (check := detectors[name].check) is not None:
+                check(prepared)
+            detect_case(prepared, detectors[name], out_dirs[name] / case.name, record)
+
+    by_name = {case.name: case for case in cases}
+    return each_case(by_name, detect_all, description=description, execution=execution).failed
 
 
-def is_done(folder: Path, provenance: dict[str, Any]) -> bool:
+def is_done(folder: Path, provenance: Provenance) -> bool:
     """Whether the folder holds a finished result of the same inputs, weights and settings.
 
     Raises:
         InputError: it holds a finished result of others.
     """
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        files = [folder / name for name in result["files"]]
-        before = dict(result["provenance"])
-    except (OSError, ValueError, KeyError, TypeError):
+        result = CaseResult.of(folder)
+    except InputError:  # torn, or of something else: it is made anew
         return False
-    if changed := sorted(key for key in provenance if before.get(key) != provenance[key]):
+    if result is None or result.provenance is None:
+        return False
+    if changed := result.provenance.changes(provenance):
         raise InputError(
             f"{folder}: holds a result with other {', '.join(changed)}; give --overwrite to "
             "replace it, or another output folder"
         )
-    return all(path.is_file() for path in files)
+    return all((folder / name).is_file() for name in result.files)
 
 
 @dataclass(frozen=True)
@@ -238,15 +232,15 @@ def to_source(prepared: Prepared, detector: Detector, result: MapResult) -> Sour
         cut = half_height(in_brain, detector.threshold.value, detector.half_height)
         voxel_ml = voxel_volume_ml(prepared.source_affine)
         mask = threshold_map(anomaly_map, cut, voxel_ml, detector.min_component_ml)
-    pseudo_healthy = None
+    restored = None
     if result.pseudo_healthy is not None:
-        pseudo_healthy = prepared.to_source_intensity(result.pseudo_healthy)
-    return SourceMaps(anomaly_map, mask, cut, pseudo_healthy)
+        restored = prepared.to_source_intensity(result.pseudo_healthy)
+    return SourceMaps(anomaly_map, mask, cut, restored)
 
 
 def detect_case(
-    prepared: Prepared, detector: Detector, folder: Path, provenance: dict[str, Any]
-) -> dict[str, Any]:
+    prepared: Prepared, detector: Detector, folder: Path, provenance: Provenance
+) -> CaseResult:
     """Compute one case's map, bring it to the source grid and write everything.
 
     Returns:
@@ -254,46 +248,53 @@ def detect_case(
     """
     start = time.monotonic()
     (folder / RESULT).unlink(missing_ok=True)
-    result = detector.method.compute(prepared, detector.model, detector.seed)
-    maps = to_source(prepared, detector, result)
-    seconds = time.monotonic() - start + result.earlier_seconds
-    record = case_record(prepared, detector, maps, result.evaluations, seconds, provenance)
-    write_result(folder, prepared.source_affine, prepared.source_brain, maps, record)
-    return record
+    found = detector.method.compute(prepared, detector.model, detector.seed)
+    maps = to_source(prepared, detector, found)
+    seconds = time.monotonic() - start + found.earlier_seconds
+    spent = Spent(found.evaluations, seconds)
+    result = case_result(prepared, detector, maps, spent, provenance)
+    return write_result(folder, prepared.source_affine, prepared.source_brain, maps, result)
 
 
-def case_record(
+@dataclass(frozen=True)
+class Spent:
+    """What a map cost: network evaluations a slice, and seconds."""
+
+    evaluations_per_slice: int
+    seconds: float
+
+
+def case_result(
     prepared: Prepared,
     detector: Detector,
     maps: SourceMaps,
-    evaluations: int,
-    seconds: float,
-    provenance: dict[str, Any],
-) -> dict[str, Any]:
-    """The content of ``result.json``."""
+    spent: Spent,
+    provenance: Provenance,
+) -> CaseResult:
+    """The content of ``result.json``, without the names of files."""
     voxel_ml = voxel_volume_ml(prepared.source_affine)
     score = float(top_mean(maps.anomaly_map[prepared.source_brain]))
     healthy = detector.calibrated
-    return {
-        "case": prepared.case.name,
-        "method": detector.name,
-        "score": score,
-        "p_value": None if healthy is None else healthy.p_value(score),
-        "healthy_cases": 0 if healthy is None else len(healthy.scores),
-        "brain_ml": round(float(prepared.source_brain.sum() * voxel_ml), 3),
-        "anomalous_ml": None if maps.mask is None else round(float(maps.mask.sum() * voxel_ml), 3),
-        "threshold": asdict(detector.threshold),
-        "cut": maps.cut,
-        "evaluations_per_slice": evaluations,
-        "seconds": round(seconds, 3),
-        "slices": len(prepared.slices),
-        "notes": list(prepared.notes),
-        "healthy_thresholds": None if healthy is None else dict(healthy.thresholds),
-        "inputs": {m: str(f.path) for m, f in prepared.case.images.items()},
-        "provenance": provenance,
-        "software": software(),
-        "command": command_line(),
-    }
+    return CaseResult(
+        case=prepared.case.name,
+        method=detector.name,
+        score=score,
+        p_value=None if healthy is None else healthy.p_value(score),
+        healthy_cases=0 if healthy is None else len(healthy.scores),
+        brain_ml=round(float(prepared.source_brain.sum() * voxel_ml), 3),
+        anomalous_ml=None if maps.mask is None else round(float(maps.mask.sum() * voxel_ml), 3),
+        threshold=detector.threshold,
+        cut=maps.cut,
+        evaluations_per_slice=spent.evaluations_per_slice,
+        seconds=round(spent.seconds, 3),
+        slices=len(prepared.slices),
+        notes=prepared.notes,
+        healthy_thresholds=None if healthy is None else dict(healthy.thresholds),
+        inputs={m: str(f.path) for m, f in prepared.case.images.items()},
+        provenance=provenance,
+        software=software(),
+        command=command_line(),
+    )
 
 
 def write_result(
@@ -301,25 +302,32 @@ def write_result(
     affine: np.ndarray,
     brain: np.ndarray,
     maps: SourceMaps,
-    record: dict[str, Any],
-) -> None:
+    result: CaseResult,
+) -> CaseResult:
     """Write a case's files, all on the source grid; ``result.json`` last, as the sign of done.
 
     ``anomaly.nii.gz`` (float32), ``brain_mask.nii.gz`` and ``mask.nii.gz`` (0 / 1),
     ``pseudo_healthy.nii.gz`` in scanner units (of several modalities one file each,
     ``pseudo_healthy_<modality>.nii.gz``).
+
+    Args:
+        affine: ``(4, 4)``, voxel index to world in millimetres.
+        brain: ``(X, Y, Z)`` bool.
+
+    Returns:
+        The record with the names of the files.
     """
-    volumes = {"anomaly.nii.gz": maps.anomaly_map, "brain_mask.nii.gz": brain}
+    volumes = {ANOMALY_MAP: maps.anomaly_map, BRAIN_MASK: brain}
     if maps.mask is not None:
-        volumes["mask.nii.gz"] = maps.mask
+        volumes[ANOMALY_MASK] = maps.mask
     else:
-        (folder / "mask.nii.gz").unlink(missing_ok=True)
-    if maps.pseudo_healthy is not None:
-        names = record["provenance"]["modalities"]
+        (folder / ANOMALY_MASK).unlink(missing_ok=True)
+    if maps.pseudo_healthy is not None and result.provenance is not None:
+        names = result.provenance.modalities
         for name, channel in zip(names, maps.pseudo_healthy, strict=True):
-            suffix = "" if len(names) == 1 else f"_{name}"
-            volumes[f"pseudo_healthy{suffix}.nii.gz"] = channel
+            volumes[pseudo_healthy(name, len(names))] = channel
     for name, volume in volumes.items():
         write_volume(folder / name, volume, affine)
-    complete = record | {"files": list(volumes)}
-    write_text(folder / RESULT, json.dumps(complete, indent=1) + "\n")
+    complete = result.model_copy(update={"files": tuple(volumes)})
+    complete.write(folder / RESULT)
+    return complete

@@ -8,23 +8,21 @@ each other (`RULES`): a healthy voxel is called no more often than stated.
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline import __version__
 from pipeline.cases.loading import same_grid
-from pipeline.detection.detect import RESULT, SourceMaps, Threshold, is_done, write_result
+from pipeline.cases.loop import Execution, each_case
+from pipeline.detection.detect import SourceMaps, is_done, write_result
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
+from pipeline.files.names import ANOMALY_MAP, BRAIN_MASK, MAPS, RESULT, pseudo_healthy
 from pipeline.files.nifti import (
     Volume,
     make_folder,
@@ -33,14 +31,13 @@ from pipeline.files.nifti import (
     voxel_volume_ml,
 )
 from pipeline.files.provenance import command_line, software
+from pipeline.files.record.result import CaseResult, InputFile, Provenance, Threshold
 from pipeline.maps.scoring import half_height, threshold_map
 from pipeline.run.config import FALSE_POSITIVE_RATES
-from pipeline.scores.evaluation import read_result
 from pipeline.scores.metrics import top_mean
 
 FUSED = "fused"
 """The method that a fused result names."""
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,8 @@ class _Part:
     """One run's result of a case, read from its folder; the surprise is 0 outside its brain."""
 
     folder: Path
-    record: Mapping[str, Any]
+    result: CaseResult
+    provenance: Provenance
     anomaly: Volume
     brain: np.ndarray
     surprise: np.ndarray
@@ -121,8 +119,7 @@ def fuse_folders(
     *,
     rule: str = "any",
     false_positive_rate: float = 0.01,
-    overwrite: bool = False,
-    progress: bool = True,
+    execution: Execution = Execution(),
 ) -> tuple[list[str], dict[str, str]]:
     """Fuse what `anomap detect` (or benchmark) left in several folders, case by case.
 
@@ -149,33 +146,40 @@ def fuse_folders(
             f"{', '.join(list(found[0])[:3])}; in the second: {', '.join(list(found[1])[:3])}"
         )
     make_folder(out_dir)
-    failed = {
+    incomplete = {
         name: "no result in "
         + ", ".join(str(f) for f, cases in zip(folders, found, strict=True) if name not in cases)
         for name in names
         if name not in common
     }
-    for name in tqdm(common, desc="fusing", unit="case", disable=None if progress else True):
-        try:
-            _fuse_case(
-                [cases[name] for cases in found],
-                out_dir / name,
-                rule=rule,
-                rate=false_positive_rate,
-                overwrite=overwrite,
-            )
-        except Exception as error:  # whatever it is, it does not stop the other cases
-            logger.debug("case %s", name, exc_info=True)
-            kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-            failed[name] = f"{kind}{error}"
-    return [name for name in common if name not in failed], failed
+    settings = FusionSettings(rule, false_positive_rate)
+
+    def fuse(name: str) -> None:
+        inputs = [cases[name] for cases in found]
+        _fuse_case(inputs, out_dir / name, settings, overwrite=execution.overwrite)
+
+    todo = {name: name for name in common}
+    outcomes = each_case(todo, fuse, description="fusing", execution=execution)
+    return list(outcomes.done), incomplete | outcomes.failed
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """A name in `RULES`, and the share of healthy voxels that is called at most."""
+
+    rule: str = "any"
+    false_positive_rate: float = 0.01
+
+    def as_dict(self) -> dict[str, str | float]:
+        """For provenance."""
+        return {"rule": self.rule, "false_positive_rate": self.false_positive_rate}
 
 
 def _results_of(folder: Path) -> dict[str, Path]:
     """Case name -> folder; of a benchmark, those of `OURS`."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that `anomap detect` left")
-    inner = folder / "maps" / OURS
+    inner = folder / MAPS / OURS
     root = inner if inner.is_dir() else folder
     cases = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{RESULT}"))}
     if not cases:
@@ -207,14 +211,14 @@ def _check(
 
 
 def _fuse_case(
-    folders: Sequence[Path], out: Path, *, rule: str, rate: float, overwrite: bool
+    folders: Sequence[Path], out: Path, settings: FusionSettings, *, overwrite: bool
 ) -> None:
     start = time.monotonic()
-    records = [read_result(folder) for folder in folders]
-    provenance = _provenance(records, folders, rule, rate)
+    results = [_result_of(folder) for folder in folders]
+    provenance = _provenance(results, settings)
     if not overwrite and is_done(out, provenance):
         return
-    parts = [_read(f, record) for f, record in zip(folders, records, strict=True)]
+    parts = [_read(folder, *result) for folder, result in zip(folders, results, strict=True)]
     first = parts[0].anomaly
     for part in parts[1:]:
         if not same_grid(part.anomaly, first):
@@ -223,123 +227,148 @@ def _fuse_case(
                 "a case to one grid (co-register them), and detect again"
             )
     (out / RESULT).unlink(missing_ok=True)
-    n = len(parts)
     brain = np.any([part.brain for part in parts], axis=0)
+    threshold = _threshold(len(parts), settings)
+    maps = _merged(parts, brain, threshold, settings.rule, provenance)
+    result = _fused_result(out.name, parts, maps, brain, settings.rule)
+    seconds = sum(part.result.seconds or 0.0 for part in parts) + time.monotonic() - start
+    described = {
+        "threshold": Threshold(value=threshold, rule=_rule_text(len(parts), settings)),
+        "seconds": round(seconds, 3),
+        "provenance": provenance,
+    }
+    write_result(out, first.affine, brain, maps, result.model_copy(update=described))
+
+
+def _threshold(n_runs: int, settings: FusionSettings) -> float:
+    """In decades."""
+    return -math.log10(settings.false_positive_rate) + RULES[settings.rule].price(n_runs)
+
+
+def _rule_text(n_runs: int, settings: FusionSettings) -> str:
+    return (
+        f"at most {100 * settings.false_positive_rate:.3g} % of healthy brain voxels exceed it, by "
+        f"the rule {settings.rule!r} for {n_runs} runs, if each run's own thresholds hold"
+    )
+
+
+def _merged(
+    parts: Sequence[_Part],
+    brain: np.ndarray,
+    threshold: float,
+    rule: str,
+    provenance: Provenance,
+) -> SourceMaps:
     merged = RULES[rule].merge(np.stack([part.surprise for part in parts]))
-    threshold = Threshold(
-        -math.log10(rate) + RULES[rule].price(n),
-        f"at most {100 * rate:.3g} % of healthy brain voxels exceed it, by the rule {rule!r} for "
-        f"{n} runs, if each run's own thresholds hold",
+    cut = half_height(merged[brain], threshold, provenance.half_height)
+    voxel_ml = voxel_volume_ml(parts[0].anomaly.affine)
+    mask = threshold_map(merged, cut, voxel_ml, provenance.min_component_ml)
+    return SourceMaps(merged, mask, cut, _pseudo_healthy(parts, provenance.modalities))
+
+
+def _fused_result(
+    name: str, parts: Sequence[_Part], maps: SourceMaps, brain: np.ndarray, rule: str
+) -> CaseResult:
+    """All of the record that does not depend on how long it took."""
+    voxel_ml = voxel_volume_ml(parts[0].anomaly.affine)
+    results = [part.result for part in parts]
+    mask = np.zeros_like(brain) if maps.mask is None else maps.mask
+    return CaseResult(
+        case=name,
+        method=FUSED,
+        score=float(top_mean(maps.anomaly_map[brain])),
+        p_value=_p_value([result.p_value for result in results], rule),
+        healthy_cases=min(result.healthy_cases for result in results),
+        brain_ml=round(float(brain.sum() * voxel_ml), 3),
+        anomalous_ml=round(float(mask.sum() * voxel_ml), 3),
+        cut=maps.cut,
+        evaluations_per_slice=sum(result.evaluations_per_slice or 0 for result in results),
+        slices=max(result.slices for result in results),
+        notes=tuple(note for result in results for note in result.notes),
+        inputs=_inputs(parts),
+        software=software(),
+        command=command_line(),
     )
-    assert threshold.value is not None
-    cut = half_height(merged[brain], threshold.value, provenance["half_height"])
-    voxel_ml = voxel_volume_ml(first.affine)
-    mask = threshold_map(merged, cut, voxel_ml, provenance["min_component_ml"])
-    restored = _pseudo_healthy(parts, provenance["modalities"])
-    score = float(top_mean(merged[brain]))
-    write_result(
-        out,
-        first.affine,
-        brain,
-        SourceMaps(merged, mask, cut, restored),
-        {
-            "case": out.name,
-            "method": FUSED,
-            "score": score,
-            "p_value": _p_value([record.get("p_value") for record in records], rule),
-            "healthy_cases": min(int(record.get("healthy_cases", 0)) for record in records),
-            "brain_ml": round(float(brain.sum() * voxel_ml), 3),
-            "anomalous_ml": round(float(mask.sum() * voxel_ml), 3),
-            "threshold": asdict(threshold),
-            "cut": cut,
-            "evaluations_per_slice": sum(r.get("evaluations_per_slice", 0) for r in records),
-            "seconds": round(
-                sum(r.get("seconds", 0.0) for r in records) + time.monotonic() - start, 3
-            ),
-            "slices": max(int(record.get("slices", 0)) for record in records),
-            "notes": [note for record in records for note in record.get("notes", [])],
-            "healthy_thresholds": None,
-            "inputs": _inputs(records, folders),
-            "provenance": provenance,
-            "software": software(),
-            "command": command_line(),
-        },
-    )
+
+
+def _result_of(folder: Path) -> tuple[CaseResult, Provenance]:
+    """A result that can be fused, and what it depends on.
+
+    Raises:
+        InputError: it does not say how it was made, is fused already, or not calibrated.
+    """
+    path = folder / RESULT
+    result = CaseResult.read(path)
+    if result.provenance is None:
+        raise InputError(f"{path}: says nothing of how it was made; detect again")
+    if result.method == FUSED:
+        raise InputError(f"{path}: fused already; give all the results that it was made of")
+    if not result.healthy_thresholds:
+        raise InputError(
+            f"{path}: no healthy thresholds, so its map cannot be compared with another; it is not "
+            "calibrated, or older: detect again with --overwrite"
+        )
+    return result, result.provenance
 
 
 def _provenance(
-    records: Sequence[Mapping[str, Any]], folders: Sequence[Path], rule: str, rate: float
-) -> dict[str, Any]:
-    """All that a fused result depends on; `detection.is_done` compares it."""
-    before = []
-    for record, folder in zip(records, folders, strict=True):
-        if not isinstance(record.get("provenance"), dict):
-            raise InputError(f"{folder / RESULT}: says nothing of how it was made; detect again")
-        if record.get("method") == FUSED:
-            raise InputError(
-                f"{folder / RESULT}: fused already; give all the results that it was made of"
-            )
-        if not record.get("healthy_thresholds"):
-            raise InputError(
-                f"{folder / RESULT}: no healthy thresholds, so its map cannot be compared with "
-                "another; it is not calibrated, or older: detect again with --overwrite"
-            )
-        before.append(record["provenance"])
-    inputs = {json.dumps(file, sort_keys=True): file for one in before for file in one["inputs"]}
-    modalities = dict.fromkeys(modality for one in before for modality in one["modalities"])
-    record = {
-        "anomap": __version__,
-        "method": FUSED,
-        "settings": {"rule": rule, "false_positive_rate": rate},
-        "inputs": list(inputs.values()),
-        "modalities": list(modalities),
-        "half_height": min(one.get("half_height", 0.0) for one in before),
-        "min_component_ml": max(one.get("min_component_ml", 0.0) for one in before),
-        "fused": before,
-    }
-    return dict(json.loads(json.dumps(record)))
+    results: Sequence[tuple[CaseResult, Provenance]], settings: FusionSettings
+) -> Provenance:
+    """All that a fused result depends on; `detection.detect.is_done` compares it."""
+    before = tuple(provenance for _, provenance in results)
+    inputs: dict[InputFile, None] = dict.fromkeys(file for one in before for file in one.inputs)
+    modalities = dict.fromkeys(modality for one in before for modality in one.modalities)
+    return Provenance(
+        anomap=__version__,
+        method=FUSED,
+        settings=settings.as_dict(),
+        inputs=tuple(inputs),
+        modalities=tuple(modalities),
+        half_height=min(one.half_height for one in before),
+        min_component_ml=max(one.min_component_ml for one in before),
+        fused=before,
+    )
 
 
-def _inputs(records: Sequence[Mapping[str, Any]], folders: Sequence[Path]) -> dict[str, str]:
+def _inputs(parts: Sequence[_Part]) -> dict[str, str]:
     """Modality -> image of all of them.
 
     Raises:
         InputError: two of them used another image of one modality.
     """
     inputs: dict[str, str] = {}
-    for record in records:
-        for modality, path in record.get("inputs", {}).items():
+    for part in parts:
+        for modality, path in part.result.inputs.items():
             if Path(inputs.setdefault(modality, path)).resolve() != Path(path).resolve():
                 raise InputError(
-                    f"{folders[0].name}: the {modality} image is {inputs[modality]} for one run "
+                    f"{part.folder.name}: the {modality} image is {inputs[modality]} for one run "
                     f"and {path} for another; fuse results of the same scans"
                 )
     return inputs
 
 
-def _read(folder: Path, record: Mapping[str, Any]) -> _Part:
-    anomaly = read_volume_or_zeros(folder / "anomaly.nii.gz")
-    mask = read_labels(folder / "brain_mask.nii.gz")
+def _read(folder: Path, result: CaseResult, provenance: Provenance) -> _Part:
+    anomaly = read_volume_or_zeros(folder / ANOMALY_MAP)
+    mask = read_labels(folder / BRAIN_MASK)
     if not same_grid(mask, anomaly):
         raise InputError(f"{mask.path}: not on the grid of {anomaly.path}; detect again")
     brain = mask.data > 0
     if not brain.any():
         raise InputError(f"{mask.path}: empty")
     try:
-        rare = surprise(anomaly.data, record["healthy_thresholds"])
+        rare = surprise(anomaly.data, result.healthy_thresholds or {})
     except InputError as error:
         raise InputError(f"{folder / RESULT}: {error}") from error
-    return _Part(folder, record, anomaly, brain, rare * brain)
+    return _Part(folder, result, provenance, anomaly, brain, rare * brain)
 
 
 def _pseudo_healthy(parts: Sequence[_Part], modalities: Sequence[str]) -> np.ndarray | None:
     """``(C, X, Y, Z)``, of each modality what the first run with it restored; None if one lacks."""
     found: dict[str, np.ndarray] = {}
     for part in parts:
-        names = part.record["provenance"]["modalities"]
+        names = part.provenance.modalities
         for name in names:
-            suffix = "" if len(names) == 1 else f"_{name}"
-            path = part.folder / f"pseudo_healthy{suffix}.nii.gz"
+            path = part.folder / pseudo_healthy(name, len(names))
             if name not in found and path.is_file():
                 found[name] = read_volume_or_zeros(path).data
     if any(name not in found for name in modalities):

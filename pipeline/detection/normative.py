@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from pipeline.cases.cohort import Case
+from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.reconstruction import reconstruct, reconstruction_of
 from pipeline.errors import InputError
@@ -83,7 +83,7 @@ def make_atlases(
     transforms: CaseTransforms,
     *,
     residual: bool,
-    progress: bool = True,
+    execution: Execution = Execution(),
 ) -> tuple[dict[str, Atlas], dict[str, str]]:
     """Atlases of the intensity and of the residual of healthy brains.
 
@@ -103,24 +103,25 @@ def make_atlases(
     Raises:
         InputError: no case could be read.
     """
-    failed: dict[str, str] = {}
-    boxed = AtlasBuilder(WIDE_EXTENT)
-    for _, prepared in _healthy(cases, transforms, failed, "mean brain", progress):
-        boxed.add(prepared.slices.numpy(), *_masks(prepared))
-    if not boxed.n_cases:
-        raise InputError(f"no case for an atlas could be read: {next(iter(failed.values()), '')}")
-    template = boxed.template()
+    by_name = {case.name: case for case in cases}
+    template, failed = _template(by_name, transforms, execution)
+    good = {name: case for name, case in by_name.items() if name not in failed}
     intensity, residuals = AtlasBuilder(WIDE_EXTENT), AtlasBuilder(WIDE_EXTENT)
     n_chosen = min(len(cases), MAX_RESIDUAL_CASES) if residual else 0
-    chosen = set(np.linspace(0, len(cases) - 1, n_chosen).round().astype(int).tolist())
-    for i, prepared in _healthy(cases, transforms, failed, "atlas", progress):
+    places = np.linspace(0, len(cases) - 1, n_chosen).round().astype(int)
+    chosen = {cases[i].name for i in places}
+
+    def add(case: Case) -> None:
+        prepared = _healthy(case, transforms)
         placement = placed(prepared, template)
         intensity.add(prepared.slices.numpy(), *_masks(prepared), placement)
-        if i in chosen:
+        if case.name in chosen:
             config = model.config
             restored = restored_slices(prepared, model, config.detection, config.seed).mean(1)
             differences = stacked(prepared.slices - restored).numpy()
             residuals.add(differences, *_masks(prepared), placement)
+
+    failed |= each_case(good, add, description="atlas", execution=execution).failed
     builders = {INTENSITY: intensity} | ({RESIDUAL: residuals} if residuals.n_cases else {})
     atlases = {
         name: builder.build(sigma_mm=smoothing_mm(builder.n_cases), min_spread=MIN_SPREAD[name])
@@ -131,26 +132,32 @@ def make_atlases(
     return atlases, failed
 
 
-def _healthy(
-    cases: Sequence[Case],
-    transforms: CaseTransforms,
-    failed: dict[str, str],
-    description: str,
-    progress: bool,
-) -> Iterator[tuple[int, Prepared]]:
-    """Cases with healthy voxels, with their positions; the reasons of the others go to `failed`."""
-    for i, case in enumerate(tqdm(cases, desc=description, unit="case", disable=not progress)):
-        if case.name in failed:
-            continue
-        try:
-            prepared = transforms(case)
-        except InputError as error:
-            failed[case.name] = str(error)
-            continue
-        if prepared.healthy.any():
-            yield i, prepared
-        else:
-            failed[case.name] = f"case {case.name}: nothing of it counts as healthy on the grid"
+def _template(
+    cases: Mapping[str, Case], transforms: CaseTransforms, execution: Execution
+) -> tuple[Template, dict[str, str]]:
+    """The mean of brains placed by their boxes, and why the others are not in it."""
+    boxed = AtlasBuilder(WIDE_EXTENT)
+
+    def add(case: Case) -> None:
+        prepared = _healthy(case, transforms)
+        boxed.add(prepared.slices.numpy(), *_masks(prepared))
+
+    failed = each_case(cases, add, description="mean brain", execution=execution).failed
+    if not boxed.n_cases:
+        raise InputError(f"no case for an atlas could be read: {next(iter(failed.values()), '')}")
+    return boxed.template(), failed
+
+
+def _healthy(case: Case, transforms: CaseTransforms) -> Prepared:
+    """A case with healthy voxels.
+
+    Raises:
+        InputError: it cannot be read, or has none.
+    """
+    prepared = transforms(case)
+    if not prepared.healthy.any():
+        raise InputError(f"case {case.name}: nothing of it counts as healthy on the grid")
+    return prepared
 
 
 def _masks(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:

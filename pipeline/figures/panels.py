@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -26,7 +26,19 @@ from pipeline.detection.methods import OURS
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
 from pipeline.errors import InputError
 from pipeline.figures.perturbation import perturb, radial_spectrum
+from pipeline.files.names import (
+    ANOMALY_MAP,
+    ANOMALY_MASK,
+    BRAIN_MASK,
+    CASE_PICTURES,
+    LOSS_CHART,
+    LOSSES,
+    MAPS,
+    PSEUDO_HEALTHY,
+    pseudo_healthy,
+)
 from pipeline.files.nifti import read_volume_or_zeros, write_atomically
+from pipeline.files.record.summary import Mean, MethodSummary, Summary
 from pipeline.noise.noises import Coarse, Gaussian, Noise, Simplex
 
 SINGLE, DOUBLE = 3.5, 7.2
@@ -101,17 +113,17 @@ def benchmark_figures(out_dir: Path, cases: Sequence[Case], method: str = OURS) 
     Returns:
         The PNG.
     """
-    folder = out_dir / "maps" / method
+    folder = out_dir / MAPS / method
     if not folder.is_dir():
-        folder = next(path for path in sorted((out_dir / "maps").iterdir()) if path.is_dir())
-    done = [case for case in cases if (folder / case.name / "anomaly.nii.gz").is_file()]
+        folder = next(path for path in sorted((out_dir / MAPS).iterdir()) if path.is_dir())
+    done = [case for case in cases if (folder / case.name / ANOMALY_MAP).is_file()]
     ill = [case for case in done if case.label is not None]
     well = [case for case in done if case.label is None]
     n_well = min(len(well), 2 if ill else MAX_CASES)
     chosen = [*ill[: MAX_CASES - n_well], *well[:n_well]]
     figure = case_page([load_panels(folder / case.name, case) for case in chosen])
-    save(figure, out_dir / "cases.pdf")
-    return save(figure, out_dir / "cases.png")
+    save(figure, (out_dir / CASE_PICTURES).with_suffix(".pdf"))
+    return save(figure, out_dir / CASE_PICTURES)
 
 
 @dataclass(frozen=True)
@@ -150,13 +162,13 @@ def load_panels(folder: Path, case: Case) -> Panels:
     """
     modality, image_file = next(iter(case.images.items()))
     image, zooms = _canonical(image_file.path, image_file.channel)
-    anomaly_map = _canonical(folder / "anomaly.nii.gz")[0]
+    anomaly_map = _canonical(folder / ANOMALY_MAP)[0]
     if image.shape != anomaly_map.shape:
         raise InputError(
             f"{image_file.path}: shape {image.shape}, its map has {anomaly_map.shape}; they lie on "
             "different grids"
         )
-    brain = _optional(folder / "brain_mask.nii.gz", "brain_mask")
+    brain = _optional(folder / BRAIN_MASK)
     brain = image > 0 if brain is None else brain > 0
     label = None
     if case.label is not None:
@@ -169,14 +181,16 @@ def load_panels(folder: Path, case: Case) -> Panels:
     def view(volume: np.ndarray | None) -> np.ndarray | None:
         return None if volume is None else volume[:, :, z].T[box]
 
-    restored = _optional(folder / "pseudo_healthy.nii.gz", f"pseudo_healthy_{modality}.nii.gz")
+    restored = _optional(folder / PSEUDO_HEALTHY)
+    if restored is None:
+        restored = _optional(folder / pseudo_healthy(modality, len(case.images)))
     return Panels(
         case.name,
         (zooms[1], zooms[0]),
         np.where(brain, np.clip(image, 0, None), 0)[:, :, z].T[box],
         anomaly_map[:, :, z].T[box],
         view(restored),
-        view(_optional(folder / "mask.nii.gz")),
+        view(_optional(folder / ANOMALY_MASK)),
         view(label),
     )
 
@@ -185,12 +199,9 @@ def _from_to(indices: np.ndarray, rim: int = 2) -> slice:
     return slice(max(int(indices[0]) - rim, 0), int(indices[-1]) + rim + 1)
 
 
-def _optional(path: Path, otherwise: str = "") -> np.ndarray | None:
-    """The volume of a file, or of another one beside it; None where neither is there."""
-    for candidate in (path, path.parent / otherwise):
-        if candidate.is_file():
-            return _canonical(candidate)[0]
-    return None
+def _optional(path: Path) -> np.ndarray | None:
+    """The volume of a file, None where there is none."""
+    return _canonical(path)[0] if path.is_file() else None
 
 
 def _canonical(path: Path, channel: int | None = None) -> tuple[np.ndarray, tuple[float, ...]]:
@@ -413,7 +424,7 @@ def forward_strip(
 
 
 @_styled
-def score_bars(summary: Mapping[str, Any]) -> Figure:
+def score_bars(summary: Summary) -> Figure:
     """AUPRC and Dice of the methods of a ``summary.json``, with bootstrap intervals.
 
     Methods, or the steps of an ablation, stand in the order of the file. A circle is the Dice at
@@ -422,7 +433,7 @@ def score_bars(summary: Mapping[str, Any]) -> Figure:
     Raises:
         InputError: the file holds no AUPRC and no Dice.
     """
-    methods: Mapping[str, Any] = summary.get("methods", {})
+    methods = summary.methods
     dice = "dice_at_threshold"
     if not any(math.isfinite(_interval(m, dice)[0]) for m in methods.values()):
         dice = "dice_oracle"
@@ -444,18 +455,18 @@ def score_bars(summary: Mapping[str, Any]) -> Figure:
         circles: Any = {"s": 14, "facecolor": "white", "edgecolor": BLACK, "zorder": 4}
         axes[1].scatter(best, range(len(names)), label="at each case's best threshold", **circles)
         axes[1].legend(loc="lower left", bbox_to_anchor=(-0.03, 0.98), handletextpad=0.1)
-    n_ill = max(method.get("n_tumour") or 0 for method in methods.values())
+    n_ill = max(method.n_tumour for method in methods.values())
     axes[0].set_title(f"mean of {n_ill} cases with a tumour; 95 % interval", loc="left", fontsize=7)
     axes[0].set(yticks=range(len(names)), yticklabels=[n.replace("_", " ") for n in names])
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     return figure
 
 
-def _interval(method: Mapping[str, Any], key: str) -> tuple[float, float, float]:
+def _interval(method: MethodSummary, key: str) -> tuple[float, float, float]:
     """Mean and ends, NaN where undefined."""
-    entry = method.get(key) or {}
-    ends = entry.get("ci95") or (None, None)
-    mean, low, high = (math.nan if v is None else float(v) for v in (entry.get("mean"), *ends))
+    value = method.means.get(key, Mean(mean=None))
+    ends = value.ci95 or (None, None)
+    mean, low, high = (math.nan if v is None else v for v in (value.mean, *ends))
     return mean, low, high
 
 
@@ -476,7 +487,7 @@ def training_figure(run_dir: Path) -> Path:
     Returns:
         The picture.
     """
-    return save(_loss_curves(run_dir / "loss.csv"), run_dir / "loss.png")
+    return save(_loss_curves(run_dir / LOSSES), run_dir / LOSS_CHART)
 
 
 @_styled

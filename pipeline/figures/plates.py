@@ -20,14 +20,14 @@ from pipeline.figures.panels import (
     score_bars,
 )
 from pipeline.figures.perturbation import phantom_slice, scan_slice
+from pipeline.files.names import CAPTIONS
 from pipeline.files.nifti import make_folder, write_text
+from pipeline.files.record.summary import Summary
 from pipeline.report.results import Results, chosen_cases, cohort_name, last_names, read_results
 from pipeline.report.viewer import images_of
-from pipeline.scores.evaluation import read_json
 
 SIZE = 128
 """Pixels along a side of the slice that noise is added to."""
-CAPTIONS = "captions.md"
 
 
 def write_figures(
@@ -123,11 +123,11 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _of_folder(
     plates: _Plates, folder: Path, name: str, labels: Path | None, method: str | None
 ) -> dict[str, str]:
-    summary = read_json(folder / "summary.json")
+    summary = Summary.of(folder)
     before = len(plates.captions)
     failed: dict[str, str] = {}
     try:
-        if summary:
+        if summary is not None:
             plates.add(f"{name}_bars", score_bars(summary), _about_bars(summary))
     except InputError:  # healthy cases alone have neither AUPRC nor Dice
         pass
@@ -166,8 +166,8 @@ def _case(results: Results, name: str) -> Case:
     return Case(name, name, images)
 
 
-def _about_bars(summary: dict) -> str:
-    cohort = last_names(summary.get("cohort") or "the cohort")
+def _about_bars(summary: Summary) -> str:
+    cohort = last_names(summary.cohort or "the cohort")
     return (
         f"Mean over the cases of {cohort} with 95 % bootstrap "
         "intervals over cases; circles: Dice at each case's own best threshold, which needs the "

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline import __version__
+from pipeline.files.record.result import Software
 
 PACKAGE = Path(__file__).parents[1]
 """The folder of the package `pipeline`."""
@@ -25,19 +26,18 @@ def command_line() -> str:
 
 
 @functools.cache
-def software() -> dict[str, str | None]:
+def software() -> Software:
     """Versions, and the commit where the source is a git checkout ("+" where it was changed)."""
-    record: dict[str, str | None] = {
-        "anomap": __version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-    }
-    for name in ("torch", "monai", "numpy", "scipy"):
-        try:
-            record[name] = version(name)
-        except PackageNotFoundError:
-            record[name] = None
-    return record
+    packages = {name: _version(name) for name in ("torch", "monai", "numpy", "scipy")}
+    python = platform.python_version()
+    return Software(anomap=__version__, commit=_commit(), python=python, **packages)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _commit() -> str | None:

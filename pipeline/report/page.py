@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -11,24 +11,26 @@ from typing import Any
 import jinja2
 from tqdm import tqdm
 
+from pipeline.cases.loop import Execution
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
+from pipeline.files.names import REPORT
 from pipeline.files.nifti import make_folder, write_text
+from pipeline.files.record.result import CaseResult
 from pipeline.report.results import (
     Results,
     best_others,
-    case_folders,
     chosen_cases,
     cohort_name,
     is_finite,
+    read_case_results,
     read_results,
     score_of,
 )
-from pipeline.report.tables import case_table, charts, method_table, provenance, tiles
-from pipeline.report.viewer import View, cut_of, map_top, view_case, view_map
-from pipeline.scores.evaluation import COLUMNS, read_result
+from pipeline.report.tables import case_table, charts, method_table, provenance, record_of, tiles
+from pipeline.report.viewer import View, map_top, view_case, view_map
+from pipeline.scores.evaluation import COLUMNS
 
-PAGE = "report.html"
 MAX_VIEWS = 20
 MAX_OTHERS = 3
 """Methods whose maps the viewer carries beside the main one's: some 0.1 MB each a case."""
@@ -42,7 +44,7 @@ def write_report(
     method: str | None = None,
     compare: Sequence[str] | None = None,
     max_views: int = MAX_VIEWS,
-    progress: bool = True,
+    execution: Execution = Execution(),
 ) -> Path:
     """Write ``report.html`` into a folder that benchmark, evaluate or detect left.
 
@@ -65,7 +67,7 @@ def write_report(
     names = chosen_cases(results, max_views)
     tops = [_shared_top(each, names) for each in (results, *of_others)]
     views = []
-    for name in tqdm(names, desc="report", unit="case", disable=not progress):
+    for name in tqdm(names, desc="report", unit="case", disable=not execution.progress):
         folder_of, record = results.maps[results.main] / name, results.results[name]
         view = view_case(folder_of, record, results.cases.get(name), top=tops[0])
         maps = tuple(
@@ -74,8 +76,8 @@ def write_report(
             if name in each.results
         )
         views.append(replace(view, others=maps))
-    write_text(folder / PAGE, render(results, views))
-    return folder / PAGE
+    write_text(folder / REPORT, render(results, views))
+    return folder / REPORT
 
 
 def of_method(results: Results, method: str) -> Results:
@@ -87,16 +89,15 @@ def of_method(results: Results, method: str) -> Results:
     if method not in results.maps:
         known = ", ".join(results.maps)
         raise InputError(f"{results.folder}: no maps of {method!r}; there are {known}")
-    records = {path.name: read_result(path) for path in case_folders(results.maps[method])}
-    return replace(results, main=method, results=records)
+    return replace(results, main=method, results=read_case_results(results.maps[method]))
 
 
 def _shared_top(results: Results, names: Sequence[str]) -> float:
     """The end of the colour scale of a method's maps, above every mask's cut."""
     shown = [name for name in names if name in results.results]
-    records = [results.results[name].get("threshold") or {} for name in shown]
-    known = [float(record["value"]) for record in records if is_finite(record.get("value"))]
-    cuts = [cut for name in shown if (cut := cut_of(results.results[name])) is not None]
+    thresholds = [results.results[name].threshold for name in shown]
+    known = [t.value for t in thresholds if t is not None and t.value is not None]
+    cuts = [cut for name in shown if (cut := results.results[name].mask_cut) is not None]
     folder = results.maps[results.main]
     top = map_top([folder / name for name in shown], max(known, default=None))
     return max([top, *cuts])
@@ -138,7 +139,7 @@ def viewer_data(results: Results, views: Sequence[View]) -> dict[str, Any]:
                 "peak_mm": view.peak_mm,
                 "lesion_mm": view.lesion_mm,
                 "threshold": view.threshold,
-                "notes": [*view.notes, *results.results[view.name].get("notes", [])],
+                "notes": [*view.notes, *results.results[view.name].notes],
                 "others": [
                     {
                         "method": other.name,
@@ -178,7 +179,7 @@ def _brief(results: Results, name: str) -> str:
     """One line in the list of cases."""
     row = results.scores.get(name)
     if row is None:
-        ml, score = results.results[name].get("anomalous_ml"), score_of(results, name)
+        ml, score = results.results[name].anomalous_ml, score_of(results, name)
         parts = [
             f"score {score:.2f}" if is_finite(score) else "",
             "" if ml is None else f"{ml:.0f} mL called",
@@ -206,7 +207,7 @@ FACTS = {
 
 
 def _facts(results: Results, name: str) -> list[tuple[str, str]]:
-    record = {**results.results[name], **results.scores.get(name, {})}
+    record = record_of(results, name)
     return [
         (title, pattern.format(record[key]))
         for key, (title, pattern) in FACTS.items()
@@ -249,7 +250,7 @@ def asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def render_viewer(folder: Path, result: Mapping[str, Any], title: str) -> str:
+def render_viewer(folder: Path, result: CaseResult, title: str) -> str:
     """A page with the viewer of one case alone, from the folder that a detection left."""
     results = Results(folder.parent, {OURS: folder.parent}, OURS, {title: result})
     viewer = viewer_data(results, [replace(view_case(folder, result), name=title)])
@@ -259,7 +260,8 @@ def render_viewer(folder: Path, result: Mapping[str, Any], title: str) -> str:
 
 def render(results: Results, views: Sequence[View]) -> str:
     """The page."""
-    failed = results.summary.get("methods", {}).get(results.main, {}).get("failed", {})
+    method = results.method_summaries.get(results.main)
+    failed = {} if method is None else method.failed
     return (
         environment()
         .get_template("report.html.j2")

@@ -12,7 +12,10 @@ from typing import Any
 from pipeline.cases.cohort import Case, find_cases
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
-from pipeline.scores.evaluation import DATALIST, method_of, read_json, read_result
+from pipeline.files.names import ANOMALY_MAP, CASE_SCORES, DATALIST, MAPS
+from pipeline.files.record.result import CaseResult
+from pipeline.files.record.summary import Curve, Curves, MethodSummary, Summary
+from pipeline.scores.evaluation import method_of
 
 Row = Mapping[str, Any]
 """A row of cases.csv, numbers as floats, NaN where empty."""
@@ -25,7 +28,7 @@ class Results:
     Attributes:
         maps: method -> folder of ``<case>/anomaly.nii.gz``.
         main: the method that the page is about.
-        summary, curves: of `evaluation.write_results`; empty where nothing was scored.
+        summary, curves: of `scores.evaluation.write_results`; none where nothing was scored.
         rows: method -> case -> row of ``cases.csv``.
         cases: name -> where images and label lie, as far as the folder says it.
         results: case -> ``result.json`` of the main method.
@@ -34,9 +37,9 @@ class Results:
     folder: Path
     maps: Mapping[str, Path]
     main: str
-    results: Mapping[str, Mapping[str, Any]]
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    curves: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, CaseResult]
+    summary: Summary | None = None
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     rows: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)
     cases: Mapping[str, Case] = field(default_factory=dict)
 
@@ -44,6 +47,11 @@ class Results:
     def scores(self) -> Mapping[str, Row]:
         """Case -> row of the main method."""
         return self.rows.get(self.main, {})
+
+    @property
+    def method_summaries(self) -> Mapping[str, MethodSummary]:
+        """Method -> its scores; none where nothing was scored."""
+        return {} if self.summary is None else self.summary.methods
 
     @property
     def quality(self) -> str:
@@ -59,29 +67,37 @@ def read_results(folder: Path, *, labels: Path | None = None, method: str | None
     main = method or (OURS if OURS in maps else next(iter(maps)))
     if main not in maps:
         raise InputError(f"{folder}: no maps of {main!r}; there are {', '.join(maps)}")
-    records = {path.name: read_result(path) for path in case_folders(maps[main])}
-    summary = read_json(folder / "summary.json")
-    if summary and main not in summary.get("methods", {}):
-        summary = {}
+    results = read_case_results(maps[main])
+    summary = Summary.of(folder)
+    if summary is not None and main not in summary.methods:
+        summary = None
+    curves = Curves.of(folder)
     return Results(
         folder,
         maps,
         main,
-        records,
+        results,
         summary,
-        read_json(folder / "curves.json").get("methods", {}),
-        _read_rows(folder / "cases.csv") if summary else {},
-        {case.name: case for case in _find_cases(folder, labels, records)},
+        {} if curves is None else curves.methods,
+        {} if summary is None else _read_rows(folder / CASE_SCORES),
+        {case.name: case for case in _find_cases(folder, labels, results)},
     )
+
+
+def read_case_results(folder: Path) -> dict[str, CaseResult]:
+    """Case -> its record, an empty one where a method of somebody else wrote none.
+
+    Args:
+        folder: of one method's ``<case>/``.
+    """
+    return {path.name: CaseResult.of(path) or CaseResult() for path in case_folders(folder)}
 
 
 def _find_cases(
-    folder: Path, labels: Path | None, records: Mapping[str, Mapping[str, Any]]
+    folder: Path, labels: Path | None, results: Mapping[str, CaseResult]
 ) -> Sequence[Case]:
     """The cases with the images that the maps were made from; none where they are gone."""
-    used = next(
-        (tuple(record["inputs"]) for record in records.values() if "inputs" in record), None
-    )
+    used = next((tuple(result.inputs) for result in results.values() if result.inputs), None)
     if labels is not None:
         return find_cases(labels, modalities=used).cases
     try:
@@ -93,10 +109,11 @@ def _find_cases(
 def _method_folders(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that detect or benchmark left")
-    if (folder / "maps").is_dir():
-        found = {path.name: path for path in sorted((folder / "maps").iterdir())}
+    if (folder / MAPS).is_dir():
+        found = {path.name: path for path in sorted((folder / MAPS).iterdir())}
         found = {name: path for name, path in found.items() if case_folders(path)}
-        order = list(read_json(folder / "summary.json").get("methods", {}))
+        summary = Summary.of(folder)
+        order = [] if summary is None else list(summary.methods)
         if found:
             return {name: found[name] for name in sorted(found, key=lambda n: _place(n, order))}
     if case_folders(folder):
@@ -110,7 +127,7 @@ def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
 
 def case_folders(folder: Path) -> list[Path]:
     """Those of its folders that hold a map."""
-    return sorted(path.parent for path in folder.glob("*/anomaly.nii.gz"))
+    return sorted(path.parent for path in folder.glob(f"*/{ANOMALY_MAP}"))
 
 
 def _read_rows(path: Path) -> dict[str, dict[str, Row]]:
@@ -157,7 +174,8 @@ def chosen_cases(results: Results, limit: int) -> list[str]:
 
 def cohort_name(results: Results) -> str:
     """The cohort's name, without the folders that it lies in."""
-    return last_names(str(results.summary.get("cohort") or results.folder.resolve()))
+    cohort = results.summary.cohort if results.summary is not None else ""
+    return last_names(cohort or str(results.folder.resolve()))
 
 
 def last_names(paths: str) -> str:
@@ -169,8 +187,9 @@ def best_others(results: Results, limit: int) -> list[str]:
     """The other methods with maps, those of the highest AUPRC first."""
 
     def area(name: str) -> float:
-        value = results.summary.get("methods", {}).get(name, {}).get("auprc", {}).get("mean")
-        return float(value) if is_finite(value) else -math.inf
+        method = results.method_summaries.get(name)
+        value = None if method is None else method.means["auprc"].mean
+        return -math.inf if value is None else value
 
     others = [name for name in results.maps if name != results.main]
     return sorted(others, key=lambda name: -area(name))[:limit]
@@ -178,5 +197,6 @@ def best_others(results: Results, limit: int) -> list[str]:
 
 def score_of(results: Results, name: str) -> float:
     """The score of a case by the main method, minus infinity where there is none."""
-    value = results.scores.get(name, results.results[name]).get("score", math.nan)
-    return float(value) if is_finite(value) else -math.inf
+    row = results.scores.get(name)
+    value = results.results[name].score if row is None else row.get("score")
+    return float(value) if value is not None and is_finite(value) else -math.inf

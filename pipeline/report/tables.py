@@ -7,26 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.detection.methods import METHODS
+from pipeline.files.record.result import CaseResult
+from pipeline.files.record.summary import Mean, MethodSummary
 from pipeline.report.charts import Chart, curve_chart, row_chart, size_chart
 from pipeline.report.results import Results, Row, is_finite, score_of
 from pipeline.report.viewer import View
 from pipeline.scores.evaluation import COLUMNS, SIZES_ML, pretty
 
 
-def _value_and_ends(method: Mapping[str, Any], keys: Sequence[str]) -> tuple[Any, Any]:
-    """A number of a method's summary and the ends of its interval, None where undefined."""
-    value: Any = method
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    if isinstance(value, Mapping):
-        return value["mean"], value["ci95"]
-    return value, method.get(f"{keys[0]}_ci95") if len(keys) == 1 else None
-
-
-def _cell(method: Mapping[str, Any], heading: str) -> dict[str, str]:
-    value, ends = _value_and_ends(method, COLUMNS[heading])
-    interval = f"{pretty(heading, ends[0])} to {pretty(heading, ends[1])}" if ends else ""
-    return {"text": pretty(heading, value), "interval": interval}
+def _cell(method: MethodSummary, heading: str) -> dict[str, str]:
+    value = COLUMNS[heading](method)
+    interval = ""
+    if value.ci95 is not None:
+        interval = f"{pretty(heading, value.ci95[0])} to {pretty(heading, value.ci95[1])}"
+    return {"text": pretty(heading, value.mean), "interval": interval}
 
 
 def method_table(results: Results) -> list[dict[str, Any]]:
@@ -38,7 +32,7 @@ def method_table(results: Results) -> list[dict[str, Any]]:
             "about": METHODS[name].summary if name in METHODS else "",
             "cells": [_cell(method, heading) for heading in COLUMNS],
         }
-        for name, method in results.summary.get("methods", {}).items()
+        for name, method in results.method_summaries.items()
     ]
 
 
@@ -72,9 +66,9 @@ def charts(results: Results, views: Sequence[View]) -> list[Chart]:
     return [chart for chart in all_charts if chart is not None]
 
 
-def _methods(results: Results) -> dict[str, Mapping[str, Any]]:
+def _methods(results: Results) -> dict[str, MethodSummary]:
     """Method -> its summary, the main method first."""
-    methods = dict(results.summary.get("methods", {}))
+    methods = results.method_summaries
     names = sorted(methods, key=lambda name: name != results.main)
     return {name: methods[name] for name in names}
 
@@ -83,24 +77,29 @@ def _curve_charts(results: Results) -> list[Chart | None]:
     methods = _methods(results)
     known = {name: results.curves[name] for name in methods if name in results.curves}
 
-    def chart(title: str, area: str, x: tuple[str, str], y: tuple[str, str]) -> Chart | None:
-        return curve_chart(
-            title,
-            {name: (curve[x[0]], curve[y[0]]) for name, curve in known.items()},
-            {name: method.get("pooled", {}).get(area) for name, method in methods.items()},
-            x_title=x[1],
-            y_title=y[1],
-        )
-
-    recall, ppv = ("recall", "recall"), ("precision", "precision")
-    rates = ("fpr", "false positive rate"), ("tpr", "true positive rate")
-    return [chart("Precision and recall", "auprc", recall, ppv), chart("ROC", "auroc", *rates)]
+    return [
+        curve_chart(
+            "Precision and recall",
+            {name: (curve.recall, curve.precision) for name, curve in known.items()},
+            {name: method.pooled.auprc for name, method in methods.items()},
+            x_title="recall",
+            y_title="precision",
+        ),
+        curve_chart(
+            "ROC",
+            {name: (curve.fpr, curve.tpr) for name, curve in known.items()},
+            {name: method.pooled.auroc for name, method in methods.items()},
+            x_title="false positive rate",
+            y_title="true positive rate",
+        ),
+    ]
 
 
 def _strata(results: Results) -> list[tuple[float, float, float | None, int]]:
-    strata = results.summary.get("methods", {}).get(results.main, {}).get("by_size", {})
+    method = results.method_summaries.get(results.main)
+    strata = {} if method is None else method.by_size
     return [
-        (*SIZES_ML[name], stratum.get(results.quality), stratum["n"])
+        (*SIZES_ML[name], getattr(stratum, results.quality), stratum.n)
         for name, stratum in strata.items()
         if name in SIZES_ML
     ]
@@ -120,11 +119,14 @@ def _values(
 
 
 def _means(results: Results, key: str) -> dict[str, Any]:
-    found = {}
-    for name, method in _methods(results).items():
-        value, ends = _value_and_ends(method, (key,))
-        found[name] = (value, tuple(ends) if ends else None)
-    return found
+    values = {name: _value(method, key) for name, method in _methods(results).items()}
+    return {name: (value.mean, value.ci95) for name, value in values.items()}
+
+
+def _value(method: MethodSummary, key: str) -> Mean:
+    if key == "healthy_fp_ml":
+        return Mean(mean=method.healthy_fp_ml, ci95=method.healthy_fp_ml_ci95)
+    return method.means[key]
 
 
 CASE_COLUMNS = {
@@ -146,7 +148,7 @@ CASE_COLUMNS = {
 def case_table(results: Results, views: Sequence[View]) -> dict[str, Any]:
     """Every case, the worst first, with the columns that any of them has."""
     index = {view.name: i for i, view in enumerate(views)}
-    records = {n: {**r, **results.scores.get(n, {})} for n, r in results.results.items()}
+    records = {name: record_of(results, name) for name in results.results}
     used = [k for k in CASE_COLUMNS if any(is_finite(r.get(k)) for r in records.values())]
 
     def place(name: str) -> tuple[bool, float, float]:
@@ -161,6 +163,16 @@ def case_table(results: Results, views: Sequence[View]) -> dict[str, Any]:
     return {"headings": [CASE_COLUMNS[key][0] for key in used], "rows": rows}
 
 
+def record_of(results: Results, name: str) -> Row:
+    """What is known of a case: the row of its scores, and what its result alone says."""
+    result = results.results[name]
+    stated = {key: getattr(result, key) for key in _OF_RESULT}
+    return {**stated, **results.scores.get(name, {})}
+
+
+_OF_RESULT = ("score", "p_value", "anomalous_ml", "brain_ml", "seconds")
+
+
 def _rounded(record: Row, key: str) -> str:
     value = record.get(key)
     return f"{value:.{CASE_COLUMNS[key][1]}f}" if is_finite(value) else "-"
@@ -168,20 +180,21 @@ def _rounded(record: Row, key: str) -> str:
 
 def provenance(results: Results) -> list[tuple[str, str]]:
     """What made the numbers and the maps, as far as the files say it."""
-    result: Mapping[str, Any] = next(iter(results.results.values()), {})
-    made = result.get("provenance", {})
-    evaluated = results.summary.get("made_by", {})
-    software = result.get("software") or evaluated.get("software") or {}
-    threshold = result.get("threshold") or {}
+    result = next(iter(results.results.values()), CaseResult())
+    made = result.provenance
+    summary = results.summary
+    scored_by = None if summary is None else summary.made_by
+    software = result.software or (scored_by.software if scored_by is not None else None)
+    versions = {} if software is None else software.to_json()
     entries = {
-        "Cohort": results.summary.get("cohort"),
-        "Command": result.get("command"),
-        "Scored by": evaluated.get("command"),
-        "Software": ", ".join(f"{name} {v}" for name, v in software.items() if v),
-        "Seed": made.get("seed"),
-        "Weights, SHA-256": made.get("weights_sha256"),
-        "Atlases, SHA-256": made.get("atlases_sha256"),
-        "Threshold": threshold.get("rule"),
+        "Cohort": None if summary is None else summary.cohort,
+        "Command": result.command,
+        "Scored by": None if scored_by is None else scored_by.command,
+        "Software": ", ".join(f"{name} {v}" for name, v in versions.items() if v),
+        "Seed": None if made is None else made.seed,
+        "Weights, SHA-256": None if made is None else made.weights_sha256,
+        "Atlases, SHA-256": None if made is None else made.atlases_sha256,
+        "Threshold": None if result.threshold is None else result.threshold.rule,
         "Written": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
     }
     if entries["Scored by"] == entries["Command"]:
@@ -194,7 +207,7 @@ TILES = ("AUPRC", "Dice at threshold", "image AUROC", "healthy FP mL")
 
 def tiles(results: Results) -> list[dict[str, str]]:
     """The few numbers that the page leads with."""
-    method = results.summary.get("methods", {}).get(results.main)
+    method = results.method_summaries.get(results.main)
     if method is None:
         return []
     found = [{"name": heading, **_cell(method, heading)} for heading in TILES]

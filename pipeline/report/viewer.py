@@ -13,7 +13,9 @@ from scipy import ndimage
 from pipeline.cases.cohort import Case, ImageFile
 from pipeline.cases.loading import same_grid
 from pipeline.errors import InputError
+from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, pseudo_healthy_modality
 from pipeline.files.nifti import Volume, read_labels, read_volume_or_zeros
+from pipeline.files.record.result import CaseResult
 from pipeline.report.miniature import Frame, encode, encode_labels, frame_of, sample
 
 Kind = Literal["image", "restored", "map", "mask", "label"]
@@ -79,30 +81,30 @@ def map_top(folders: Sequence[Path], threshold: float | None = None) -> float:
 
 
 def _top(folder: Path) -> float:
-    values = read_volume_or_zeros(folder / "anomaly.nii.gz").data
+    values = read_volume_or_zeros(folder / ANOMALY_MAP).data
     inside = values[values > 0]
     return float(np.quantile(inside, TOP_QUANTILE)) if inside.size else 0.0
 
 
-def images_of(result: Mapping[str, Any]) -> dict[str, ImageFile]:
-    """Modality -> file of the images that a ``result.json`` says it was made from."""
-    records = result.get("provenance", {}).get("inputs", [])
-    channels = {record["path"]: record["channel"] for record in records}
+def images_of(result: CaseResult) -> dict[str, ImageFile]:
+    """Modality -> file of the images that a result says it was made from."""
+    records = () if result.provenance is None else result.provenance.inputs
+    channels = {record.path: record.channel for record in records}
     return {
         modality: ImageFile(Path(path), channels.get(str(Path(path).resolve())))
-        for modality, path in result.get("inputs", {}).items()
+        for modality, path in result.inputs.items()
     }
 
 
 def view_case(
-    folder: Path, result: Mapping[str, Any], case: Case | None = None, *, top: float | None = None
+    folder: Path, result: CaseResult, case: Case | None = None, *, top: float | None = None
 ) -> View:
     """Make a view from the folder that a detection left.
 
     Args:
         folder: holds ``anomaly.nii.gz`` and, where they were made, the other volumes of
             `detection.write_result`.
-        result: the content of its ``result.json``; it says where the images lie if ``case`` is
+        result: its record; it says where the images lie if ``case`` is
             None.
         case: with images and label.
         top: upper end of the colour scale of the map; None takes this case's own.
@@ -110,7 +112,7 @@ def view_case(
     Raises:
         InputError: there is no readable map.
     """
-    anomaly = read_volume_or_zeros(folder / "anomaly.nii.gz")
+    anomaly = read_volume_or_zeros(folder / ANOMALY_MAP)
     notes: list[str] = []
     images = _images(case.images if case else images_of(result), anomaly, notes)
     restored = _restored(folder, anomaly, notes)
@@ -126,29 +128,23 @@ def view_case(
         if label is not None and label.any():
             layers.append(_outlined("label", "Label", label, fine))
             lesion_mm = _middle_mm(label > 0, anomaly.affine)
-    return View(folder.name, tuple(layers), peak_mm, lesion_mm, cut_of(result), tuple(notes))
+    return View(folder.name, tuple(layers), peak_mm, lesion_mm, result.mask_cut, tuple(notes))
 
 
-def view_map(folder: Path, result: Mapping[str, Any], method: str, *, top: float) -> View:
+def view_map(folder: Path, result: CaseResult, method: str, *, top: float) -> View:
     """Map and mask alone, of a case that `view_case` shows with another method; arguments are its.
 
     Raises:
         InputError: there is no readable map.
     """
-    anomaly = read_volume_or_zeros(folder / "anomaly.nii.gz")
+    anomaly = read_volume_or_zeros(folder / ANOMALY_MAP)
     notes: list[str] = []
     brain = _brain(folder, anomaly)
     fine, coarse = (
         frame_of(brain, anomaly.affine, voxels) for voxels in (IMAGE_VOXELS, MAP_VOXELS)
     )
     layers, peak_mm = _found(folder, anomaly, fine, coarse, top, notes)
-    return View(method, tuple(layers), peak_mm, threshold=cut_of(result), notes=tuple(notes))
-
-
-def cut_of(result: Mapping[str, Any]) -> float | None:
-    """Where the mask of a ``result.json`` ends, as far as it says."""
-    value = result.get("cut", (result.get("threshold") or {}).get("value"))
-    return None if value is None else float(value)
+    return View(method, tuple(layers), peak_mm, threshold=result.mask_cut, notes=tuple(notes))
 
 
 def _found(
@@ -163,7 +159,7 @@ def _found(
     small_map = np.clip(sample(anomaly.data, coarse), 0, None)
     high = top or _top(folder) or 1.0
     layers = [_continuous("map", "Anomaly map", small_map, coarse, 0.0, high)]
-    if (mask := _labels(ImageFile(folder / "mask.nii.gz"), anomaly, notes)) is not None:
+    if (mask := _labels(ImageFile(folder / ANOMALY_MASK), anomaly, notes)) is not None:
         layers.append(_outlined("mask", "Mask", mask, fine))
     return layers, _peak_mm(small_map, coarse)
 
@@ -183,8 +179,10 @@ def _images(
 
 def _restored(folder: Path, anomaly: Volume, notes: list[str]) -> dict[str, np.ndarray]:
     restored = {}
-    for path in sorted(folder.glob("pseudo_healthy*.nii.gz")):
-        modality = path.name.removesuffix(".nii.gz").removeprefix("pseudo_healthy").strip("_")
+    for path in sorted(folder.iterdir()):
+        modality = pseudo_healthy_modality(path.name)
+        if modality is None:
+            continue
         volume = _on_grid(ImageFile(path), anomaly, "The pseudo-healthy image", notes)
         if volume is not None:
             restored[f"Pseudo-healthy {modality.upper()}".strip()] = volume.data
@@ -219,7 +217,7 @@ def _labels(file: ImageFile, anomaly: Volume, notes: list[str]) -> np.ndarray | 
 
 
 def _brain(folder: Path, anomaly: Volume) -> np.ndarray:
-    path = folder / "brain_mask.nii.gz"
+    path = folder / BRAIN_MASK
     brain = read_labels(path).data > 0 if path.is_file() else anomaly.data > 0
     return brain if brain.shape == anomaly.data.shape else anomaly.data > 0
 

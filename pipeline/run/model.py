@@ -14,11 +14,10 @@ from torch import nn
 from pipeline.diffusion.network import build_network
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
 from pipeline.errors import InputError
+from pipeline.files.names import ATLASES, CONFIG, WEIGHTS
 from pipeline.maps.atlas import Atlas, load_atlases
 from pipeline.noise.noises import make_noise
 from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig, load_config
-
-ATLASES = "atlases.npz"
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,10 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
     Raises:
         InputError: the folder is not a finished run, or the weights do not fit its configuration.
     """
-    if not (run_dir / "config.yaml").is_file():
+    if not (run_dir / CONFIG).is_file():
         raise InputError(f"{run_dir}: not a run; expected config.yaml and model.pt in it")
-    config = load_config(run_dir / "config.yaml")
-    weights, atlases = run_dir / "model.pt", run_dir / ATLASES
+    config = load_config(run_dir / CONFIG)
+    weights, atlases = run_dir / WEIGHTS, run_dir / ATLASES
     if not weights.is_file():
         raise InputError(
             f"{run_dir}: the training is not finished (no model.pt); repeat its command with "

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.cases.cohort import Case, label_regions, write_datalist
+from pipeline.cases.loop import Execution, each_case
 from pipeline.errors import InputError
+from pipeline.files.names import (
+    ANOMALY_MAP,
+    ANOMALY_MASK,
+    BRAIN_MASK,
+    CASE_SCORES,
+    CURVES,
+    DATALIST,
+    RESULT,
+    SUMMARY,
+    TABLE,
+    TABLE_CSV,
+)
 from pipeline.files.nifti import Volume, is_picture, read_labels, read_volume_or_zeros, write_text
 from pipeline.files.provenance import command_line, software
+from pipeline.files.record.result import CaseResult, Threshold
+from pipeline.files.record.summary import (
+    Curve,
+    Curves,
+    MadeBy,
+    Mean,
+    MethodSummary,
+    Pooled,
+    Region,
+    Stratum,
+    Summary,
+)
 from pipeline.scores.metrics import (
     METRICS,
     Interval,
@@ -30,23 +54,15 @@ from pipeline.scores.metrics import (
     top_mean,
 )
 
-DATALIST = "datalist.json"
-"""Name of the file beside the scores that says where images and labels of the cases lie."""
+NO_THRESHOLD = Threshold()
 GRID_TOLERANCE_MM = 0.1
 """Two grids are one where no corner differs by more."""
 SIZES_ML = {"<10 mL": (0.0, 10.0), "10-50 mL": (10.0, 50.0), ">50 mL": (50.0, math.inf)}
 """Strata of whole-tumour volume, the lower end included."""
 
 
-TOLD = ("p_value", "evaluations_per_slice", "seconds")
-"""Numbers of a case that its ``result.json`` holds."""
-
-
-class Threshold(TypedDict):
-    """What the mask is cut at (``map > value``), and how the value was found."""
-
-    value: float | None
-    rule: str | None
+STATED = ("p_value", "evaluations_per_slice", "seconds")
+"""Numbers of a case that its ``result.json`` may state."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,7 @@ class MethodScores:
     cases: tuple[CaseScores, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
     pooled: ScoreHistogram = field(default_factory=ScoreHistogram.empty)
-    threshold: Threshold = field(default_factory=lambda: Threshold(value=None, rule=None))
+    threshold: Threshold = NO_THRESHOLD
     seed: int = 0
 
 
@@ -109,12 +125,12 @@ def score_case(
     *,
     name: str,
     subject: str = "",
-    **told: float,
+    **stated: float,
 ) -> CaseScores:
     """Apply every entry of `METRICS` to a case.
 
     Args:
-        told: what the method says of itself, see `TOLD`.
+        stated: what the method says of itself, see `STATED`.
     """
     lesion = scored.regions["whole_tumour"]
     outside = np.count_nonzero(lesion & ~scored.brain_mask)
@@ -130,7 +146,7 @@ def score_case(
         values={key: float(metric(scored)) for key, metric in METRICS.items()},
         slice_scores=of_slices[0],
         slice_lesion=of_slices[1],
-        **told,
+        **stated,
     )
 
 
@@ -141,8 +157,8 @@ def evaluate_folder(
     method: str = "anomap",
     threshold: Threshold | None = None,
     brain_mask_of: Callable[[Case], np.ndarray] | None = None,
-    progress: bool = True,
     seed: int = 0,
+    execution: Execution = Execution(),
 ) -> MethodScores:
     """Score the maps of one method; a case that cannot be scored is a failure, the others go on.
 
@@ -160,37 +176,40 @@ def evaluate_folder(
     """
     if not out_dir.is_dir():
         raise InputError(f"{out_dir}: no such folder; it should hold <case>/anomaly.nii.gz")
-    scores: list[CaseScores] = []
-    failures: dict[str, str] = {}
-    thresholds: list[Threshold] = []
     pooled = ScoreHistogram.empty()
-    for case in tqdm(cases, desc=f"score {method}", disable=None if progress else True):
-        try:
-            result = read_result(out_dir / case.name)
-            scored, used = _load(out_dir / case.name, case, result, threshold, brain_mask_of)
-        except InputError as error:
-            failures[case.name] = str(error)
-            continue
-        told = {key: _number(result, key) for key in TOLD}
-        scores.append(score_case(scored, name=case.name, subject=case.subject, **told))
+
+    def score(case: Case) -> tuple[CaseScores, Threshold]:
+        nonlocal pooled
+        result = CaseResult.of(out_dir / case.name) or CaseResult()
+        scored, used = _load(out_dir / case.name, case, result, threshold, brain_mask_of)
+        stated = {key: _number(getattr(result, key)) for key in STATED}
+        scores = score_case(scored, name=case.name, subject=case.subject, **stated)
         pooled += ScoreHistogram.of(scored.scores, scored.lesion)
-        thresholds.append(used)
+        return scores, used
+
+    by_name = {case.name: case for case in cases}
+    outcomes = each_case(by_name, score, description=f"score {method}", execution=execution)
     return MethodScores(
-        method, tuple(scores), failures, pooled, _common(threshold, thresholds), seed
+        method,
+        tuple(scores for scores, _ in outcomes.done.values()),
+        outcomes.failed,
+        pooled,
+        _common(threshold, [used for _, used in outcomes.done.values()]),
+        seed,
     )
 
 
 def _load(
     folder: Path,
     case: Case,
-    result: Mapping[str, Any],
+    result: CaseResult,
     threshold: Threshold | None,
     brain_mask_of: Callable[[Case], np.ndarray] | None,
 ) -> tuple[ScoredCase, Threshold]:
-    anomaly_map = _read_map(folder / "anomaly.nii.gz")
+    anomaly_map = _read_map(folder / ANOMALY_MAP)
     regions, uncounted = _read_regions(case, anomaly_map)
     brain_mask = _read_brain(folder, case, anomaly_map, brain_mask_of) & ~uncounted
-    mask, used = _read_mask(folder, anomaly_map, threshold, _stored_threshold(folder, result))
+    mask, used = _read_mask(folder, anomaly_map, threshold, _stored_threshold(result))
     return ScoredCase(anomaly_map.data, brain_mask, regions, anomaly_map.affine, mask), used
 
 
@@ -222,7 +241,7 @@ def _read_brain(
     anomaly_map: Volume,
     brain_mask_of: Callable[[Case], np.ndarray] | None,
 ) -> np.ndarray:
-    path = folder / "brain_mask.nii.gz"
+    path = folder / BRAIN_MASK
     if path.is_file():
         volume = read_labels(path)
         _check_grid(anomaly_map, volume)
@@ -244,15 +263,15 @@ def _read_brain(
 def _read_mask(
     folder: Path, anomaly_map: Volume, threshold: Threshold | None, stored: Threshold | None
 ) -> tuple[np.ndarray | None, Threshold]:
-    path = folder / "mask.nii.gz"
-    used = threshold or stored or Threshold(value=None, rule=None)
-    if path.is_file() and (stored is None or stored["value"] == used["value"]):
+    path = folder / ANOMALY_MASK
+    used = threshold or stored or NO_THRESHOLD
+    if path.is_file() and (stored is None or stored.value == used.value):
         volume = read_labels(path)
         _check_grid(anomaly_map, volume)
-        return volume.data > 0, used if used["rule"] else Threshold(value=None, rule=path.name)
-    if used["value"] is None:
+        return volume.data > 0, used if used.rule else Threshold(rule=path.name)
+    if used.value is None:
         return None, used
-    return anomaly_map.data > used["value"], used
+    return anomaly_map.data > used.value, used
 
 
 def _check_grid(anomaly_map: Volume, other: Volume) -> None:
@@ -273,45 +292,16 @@ def _check_grid(anomaly_map: Volume, other: Volume) -> None:
     )
 
 
-def read_result(folder: Path) -> dict[str, Any]:
-    """The content of a case's ``result.json``; see `read_json`."""
-    return read_json(folder / "result.json")
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object of a file, empty where there is no file.
-
-    Raises:
-        InputError: it is no JSON object.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error}); delete or redo it") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
-
-
-def _number(record: Mapping[str, Any], key: str) -> float:
-    value = record.get(key)
-    return float(value) if isinstance(value, int | float) else math.nan
-
-
-def _stored_threshold(folder: Path, result: Mapping[str, Any]) -> Threshold | None:
-    stored = result.get("threshold")
-    if stored is None:
+def _stored_threshold(result: CaseResult) -> Threshold | None:
+    """That of a result; None where there is none, or the method has none."""
+    stored = result.threshold
+    if stored is None or stored.value is None:
         return None
-    if isinstance(stored, dict) and stored.get("value", math.nan) is None:
-        return None  # the method has no threshold
-    if not isinstance(stored, dict) or math.isnan(_number(stored, "value")):
-        raise InputError(
-            f'{folder / "result.json"}: "threshold" should be {{"value": number, "rule": text}}, '
-            f"not {stored!r}"
-        )
-    return Threshold(value=_number(stored, "value"), rule=str(stored.get("rule", "not stated")))
+    return stored if stored.rule else Threshold(value=stored.value, rule="not stated")
 
 
 def _common(given: Threshold | None, used: Sequence[Threshold]) -> Threshold:
@@ -319,43 +309,41 @@ def _common(given: Threshold | None, used: Sequence[Threshold]) -> Threshold:
     if given is not None:
         return given
     if not used:
-        return Threshold(value=None, rule=None)
+        return NO_THRESHOLD
     if all(one == used[0] for one in used):
         return used[0]
-    return Threshold(value=None, rule="differs between cases")
+    return Threshold(rule="differs between cases")
 
 
 def method_of(out_dir: Path) -> str:
     """The method that a folder of maps is from: as its results say, else the folder's name."""
-    for path in sorted(out_dir.glob("*/result.json")):
-        try:
-            return str(json.loads(path.read_text(encoding="utf-8"))["method"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
+    for path in sorted(out_dir.glob(f"*/{RESULT}")):
+        with contextlib.suppress(InputError):
+            if method := CaseResult.read(path).method:
+                return method
     return out_dir.resolve().name
 
 
 # --- a cohort ------------------------------------------------------------------------------------
 
 
-def summarise(methods: Mapping[str, MethodScores], cohort_name: str) -> dict[str, Any]:
+def summarise(methods: Mapping[str, MethodScores], cohort_name: str) -> Summary:
     """The content of summary.json: numbers, and None where undefined.
 
-    Means over cases are ``{"mean", "ci95": [low, high]}``. ``dice_oracle`` takes each case's own
+    Means over cases have an interval. ``dice_oracle`` takes each case's own
     best threshold; ``pooled.dice_oracle`` one for all voxels of all cases. ``image_auroc``,
     ``slice_auroc`` and ``healthy_fp_ml`` are plain numbers.
     """
     scored = {case.name for method in methods.values() for case in method.cases}
-    return _nulls(
-        {
-            "cohort": cohort_name,
-            "n_cases": len(scored),
-            "methods": {name: _summarise_method(method) for name, method in methods.items()},
-        }
+    return Summary(
+        cohort=cohort_name,
+        n_cases=len(scored),
+        methods={name: _summarise_method(method) for name, method in methods.items()},
+        made_by=MadeBy(command=command_line(), software=software()),
     )
 
 
-def _summarise_method(method: MethodScores) -> dict[str, Any]:
+def _summarise_method(method: MethodScores) -> MethodSummary:
     cases = method.cases
     means = {
         key: bootstrap_ci(_column(cases, key), seed=method.seed)
@@ -363,40 +351,49 @@ def _summarise_method(method: MethodScores) -> dict[str, Any]:
         if key != "threshold_oracle"
     }
     regions = {
-        "whole_tumour": {key: _dict(means[key]) for key in ("auroc", "sensitivity")},
+        "whole_tumour": Region(
+            auroc=_mean_of(means["auroc"]), sensitivity=_mean_of(means["sensitivity"])
+        ),
         **{
-            region: {key: _dict(means.pop(f"{region}_{key}")) for key in ("auroc", "sensitivity")}
+            region: Region(
+                auroc=_mean_of(means.pop(f"{region}_auroc")),
+                sensitivity=_mean_of(means.pop(f"{region}_sensitivity")),
+            )
             for region in ("tumour_core", "enhancing")
         },
     }
-    healthy_fp_ml = means.pop("healthy_fp_ml")
-    image = bootstrap_auroc(
-        np.array([case.score for case in cases]),
-        np.array([not case.healthy for case in cases], dtype=bool),
-        seed=method.seed,
+    healthy_fp_ml = _mean_of(means.pop("healthy_fp_ml"))
+    image = _mean_of(
+        bootstrap_auroc(
+            np.array([case.score for case in cases]),
+            np.array([not case.healthy for case in cases], dtype=bool),
+            seed=method.seed,
+        )
     )
-    return {
-        **{key: _dict(interval) for key, interval in means.items()},
-        "threshold": dict(method.threshold),
-        "image_auroc": image.mean,
-        "image_auroc_ci95": [image.low, image.high],
-        "slice_auroc": _slice_auroc(cases),
-        "healthy_fp_ml": healthy_fp_ml.mean,
-        "healthy_fp_ml_ci95": [healthy_fp_ml.low, healthy_fp_ml.high],
-        "pooled": {
-            "auroc": method.pooled.auroc,
-            "auprc": method.pooled.auprc,
-            "dice_oracle": method.pooled.best_dice()[0],
-            "threshold_oracle": method.pooled.best_dice()[1],
-        },
-        "regions": regions,
-        "by_size": {name: _stratum(cases, *ends) for name, ends in SIZES_ML.items()},
-        "n_healthy": sum(case.healthy for case in cases),
-        "n_tumour": sum(not case.healthy for case in cases),
-        "failed": dict(method.failures),
-        "evaluations_per_slice": _mean(case.evaluations_per_slice for case in cases),
-        "seconds_per_case": _mean(case.seconds for case in cases),
-    }
+    dice_oracle, threshold_oracle = method.pooled.best_dice()
+    metrics: dict[str, Any] = {key: _mean_of(interval) for key, interval in means.items()}
+    return MethodSummary(
+        **metrics,
+        threshold=method.threshold,
+        image_auroc=image.mean,
+        image_auroc_ci95=image.ci95,
+        slice_auroc=_known(_slice_auroc(cases)),
+        healthy_fp_ml=healthy_fp_ml.mean,
+        healthy_fp_ml_ci95=healthy_fp_ml.ci95,
+        pooled=Pooled(
+            auroc=_known(method.pooled.auroc),
+            auprc=_known(method.pooled.auprc),
+            dice_oracle=_known(dice_oracle),
+            threshold_oracle=_known(threshold_oracle),
+        ),
+        regions=regions,
+        by_size={name: _stratum(cases, *ends) for name, ends in SIZES_ML.items()},
+        n_healthy=sum(case.healthy for case in cases),
+        n_tumour=sum(not case.healthy for case in cases),
+        failed=dict(method.failures),
+        evaluations_per_slice=_known(_mean(case.evaluations_per_slice for case in cases)),
+        seconds_per_case=_known(_mean(case.seconds for case in cases)),
+    )
 
 
 def _column(cases: Sequence[CaseScores], key: str) -> np.ndarray:
@@ -416,45 +413,43 @@ def _slice_auroc(cases: Sequence[CaseScores]) -> float:
     return auroc(scores, np.concatenate([case.slice_lesion for case in cases]))
 
 
-def _stratum(cases: Sequence[CaseScores], low_ml: float, high_ml: float) -> dict[str, float]:
+def _stratum(cases: Sequence[CaseScores], low_ml: float, high_ml: float) -> Stratum:
     """Count and means of the tumour cases with a volume in [low, high)."""
     own = [case for case in cases if not case.healthy and low_ml <= case.lesion_ml < high_ml]
-    keys = ("dice_oracle", "dice_at_threshold", "auprc")
-    return {"n": len(own), **{key: _mean(_column(own, key)) for key in keys}}
+    return Stratum(
+        n=len(own),
+        dice_oracle=_known(_mean(_column(own, "dice_oracle"))),
+        dice_at_threshold=_known(_mean(_column(own, "dice_at_threshold"))),
+        auprc=_known(_mean(_column(own, "auprc"))),
+    )
 
 
-def _dict(interval: Interval) -> dict[str, Any]:
-    return {"mean": interval.mean, "ci95": [interval.low, interval.high]}
+def _mean_of(interval: Interval) -> Mean:
+    ends = _known(interval.low), _known(interval.high)
+    return Mean(mean=_known(interval.mean), ci95=None if ends == (None, None) else ends)
 
 
-def _nulls(value: Any) -> Any:
-    """The same structure with None for every number that JSON cannot hold; [None, None] is None."""
-    if isinstance(value, dict):
-        return {key: _nulls(one) for key, one in value.items()}
-    if isinstance(value, list):
-        items = [_nulls(one) for one in value]
-        return None if items and all(one is None for one in items) else items
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value
+def _known(value: float) -> float | None:
+    """A number that JSON can hold; None for any other."""
+    return float(value) if math.isfinite(value) else None
 
 
 # --- files and tables ----------------------------------------------------------------------------
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "AUROC": ("auroc",),
-    "AUPRC": ("auprc",),
-    "Dice oracle": ("dice_oracle",),
-    "Dice at threshold": ("dice_at_threshold",),
-    "image AUROC": ("image_auroc",),
-    "slice AUROC": ("slice_auroc",),
-    "healthy FP mL": ("healthy_fp_ml",),
-    "pooled AUPRC": ("pooled", "auprc"),
-    "pooled Dice": ("pooled", "dice_oracle"),
-    "NFE/slice": ("evaluations_per_slice",),
-    "s/case": ("seconds_per_case",),
+COLUMNS: dict[str, Callable[[MethodSummary], Mean]] = {
+    "AUROC": lambda method: method.means["auroc"],
+    "AUPRC": lambda method: method.means["auprc"],
+    "Dice oracle": lambda method: method.means["dice_oracle"],
+    "Dice at threshold": lambda method: method.means["dice_at_threshold"],
+    "image AUROC": lambda m: Mean(mean=m.image_auroc, ci95=m.image_auroc_ci95),
+    "slice AUROC": lambda method: Mean(mean=method.slice_auroc),
+    "healthy FP mL": lambda m: Mean(mean=m.healthy_fp_ml, ci95=m.healthy_fp_ml_ci95),
+    "pooled AUPRC": lambda method: Mean(mean=method.pooled.auprc),
+    "pooled Dice": lambda method: Mean(mean=method.pooled.dice_oracle),
+    "NFE/slice": lambda method: Mean(mean=method.evaluations_per_slice),
+    "s/case": lambda method: Mean(mean=method.seconds_per_case),
 }
-"""Heading of the table to where the number lies in a method's summary."""
+"""Heading of the table to the number in a method's summary, with its interval."""
 
 
 def write_results(
@@ -462,57 +457,50 @@ def write_results(
     methods: Mapping[str, MethodScores],
     cohort_name: str,
     cases: Sequence[Case] = (),
-) -> dict[str, Any]:
+) -> Summary:
     """Write what a table and a report need; return the summary.
 
-    ``cases.csv`` (a row a method and case), ``summary.json``, ``curves.json`` (see `curves`) and,
-    where the cases are given, ``datalist.json``: where their images and labels lie.
+    ``cases.csv`` (a row a method and case), ``table.md``, ``table.csv``, ``summary.json``,
+    ``curves.json`` and, where the cases are given, ``datalist.json``: where their images and labels
+    lie.
 
     Raises:
         InputError: the folder cannot be written to.
     """
-    made_by = {"command": command_line(), "software": software()}
-    summary = summarise(methods, cohort_name) | {"made_by": made_by}
+    summary = summarise(methods, cohort_name)
     rows = [row for name, method in methods.items() for row in _case_rows(name, method)]
-    write_text(out_dir / "cases.csv", _csv(_CASE_COLUMNS, rows))
-    write_text(out_dir / "curves.json", json.dumps({"methods": curves(methods)}) + "\n")
+    write_text(out_dir / CASE_SCORES, _csv(_CASE_COLUMNS, rows))
+    curves(methods).write(out_dir / CURVES)
     if cases:
         write_datalist(out_dir / DATALIST, {"test": cases})
-    _write_json(out_dir / "summary.json", summary)
+    write_text(out_dir / TABLE, format_table(summary))
+    write_text(out_dir / TABLE_CSV, format_csv(summary))
+    summary.write(out_dir / SUMMARY)
     return summary
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
-    write_text(path, text + "\n")
+def curves(methods: Mapping[str, MethodScores]) -> Curves:
+    """The curves of each method over the brain voxels of all cases; empty where undefined."""
+    return Curves(methods={name: _curve(method.pooled) for name, method in methods.items()})
 
 
-def curves(methods: Mapping[str, MethodScores]) -> dict[str, dict[str, list[float]]]:
-    """The curves of each method over the brain voxels of all cases; empty where undefined.
+def _curve(pooled: ScoreHistogram) -> Curve:
+    def rounded(values: np.ndarray) -> tuple[float, ...]:
+        return tuple(round(float(value), 5) for value in values)
 
-    ``fpr`` and ``tpr`` are the ROC curve, ``recall`` and ``precision`` the other.
-    """
-
-    def rounded(values: np.ndarray) -> list[float]:
-        return [round(float(value), 5) for value in values]
-
-    result = {}
-    for name, method in methods.items():
-        fpr, tpr = method.pooled.roc_curve()
-        recall, ppv = method.pooled.precision_recall_curve()
-        points = {"fpr": fpr, "tpr": tpr, "recall": recall, "precision": ppv}
-        result[name] = {key: rounded(values) for key, values in points.items()}
-    return result
+    fpr, tpr = map(rounded, pooled.roc_curve())
+    recall, ppv = map(rounded, pooled.precision_recall_curve())
+    return Curve(fpr=fpr, tpr=tpr, recall=recall, precision=ppv)
 
 
 _FACTS = ("subject", "healthy", "score", "lesion_ml", "lesion_outside_ml", "brain_ml")
-_CASE_COLUMNS = ("method", "case", *_FACTS, *METRICS, *TOLD, "error")
+_CASE_COLUMNS = ("method", "case", *_FACTS, *METRICS, *STATED, "error")
 
 
 def _case_rows(name: str, method: MethodScores) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {"method": name, "case": case.name, **case.values}
-        | {key: getattr(case, key) for key in (*_FACTS, *TOLD)}
+        | {key: getattr(case, key) for key in (*_FACTS, *STATED)}
         for case in method.cases
     ]
     failed = method.failures.items()
@@ -535,30 +523,28 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def table_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+def table_rows(summary: Summary) -> list[dict[str, Any]]:
     """One row a method: its name, then the mean of every column of `COLUMNS`, None if undefined."""
     rows = []
-    for name, method in summary["methods"].items():
+    for name, method in summary.methods.items():
         row: dict[str, Any] = {"Method": name}
-        for heading, keys in COLUMNS.items():
-            value: Any = method
-            for key in keys:
-                value = value[key]
-            row[heading] = value["mean"] if isinstance(value, dict) else value
+        for heading, value_of in COLUMNS.items():
+            value = value_of(method)
+            row[heading] = value.mean
             if heading == "AUROC":
-                row["AUROC low"], row["AUROC high"] = value["ci95"] or (None, None)
+                row["AUROC low"], row["AUROC high"] = value.ci95 or (None, None)
         rows.append(row)
     return rows
 
 
-def format_csv(summary: Mapping[str, Any]) -> str:
+def format_csv(summary: Summary) -> str:
     """The content of table.csv."""
     columns = ["Method", *COLUMNS]
     columns[2:2] = ["AUROC low", "AUROC high"]
     return _csv(columns, table_rows(summary))
 
 
-def format_table(summary: Mapping[str, Any]) -> str:
+def format_table(summary: Summary) -> str:
     """The content of table.md: one markdown row a method, a dash where undefined."""
     headings = ["Method", *("AUROC [95 % CI]" if name == "AUROC" else name for name in COLUMNS)]
     lines = [headings, ["---", *("---:" for _ in COLUMNS)]]

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pipeline.cases.cohort import Case, find_cases
 from pipeline.cases.loading import BrainExtractor, check_same_grid
+from pipeline.cases.loop import Execution
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.calibration import (
-    Calibration,
-    calibrate,
-    load_calibration,
-    save_calibration,
-)
+from pipeline.detection.calibration import calibrate
 from pipeline.detection.detect import Detector, detect_cases, make_detector
 from pipeline.detection.methods import METHODS, OURS, model_for, runnable
 from pipeline.detection.normative import make_atlases
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_text
+from pipeline.files.names import CALIBRATION, DATALIST, MAPS
+from pipeline.files.record.calibration import Calibration
+from pipeline.files.record.people import Datalist
+from pipeline.files.record.summary import Summary
 from pipeline.maps.atlas import save_atlases
 from pipeline.run.config import RunConfig
-from pipeline.run.model import (
-    ATLASES,
-    Model,
-    atlases_made_for,
-    load_model,
-    needs_residual_atlas,
-)
-from pipeline.scores.evaluation import evaluate_folder, format_csv, format_table, write_results
+from pipeline.run.model import ATLASES, Model, atlases_made_for, load_model, needs_residual_atlas
+from pipeline.scores.evaluation import evaluate_folder, write_results
 
 
 def models_by_noise(models: Sequence[Model]) -> dict[str, Model]:
@@ -66,43 +57,33 @@ def models_by_noise(models: Sequence[Model]) -> dict[str, Model]:
     return result
 
 
-def _measured_on(model: Model) -> dict[str, set[str]]:
+def _measured_on(model: Model) -> dict[str, set[Path]]:
     """As `_split`, without the cases that were only trained on."""
     return {name: images for name, images in _split(model).items() if name != "extra"}
 
 
-def _split(model: Model) -> dict[str, set[str]]:
+def _split(model: Model) -> dict[str, set[Path]]:
     """Image files of a run by what they were used for; empty where nothing is recorded."""
-    if model.path is None or not (model.path / "datalist.json").is_file():
+    datalist = None if model.path is None else Datalist.of(model.path)
+    if model.path is None or datalist is None:
         return {}
-    tree = json.loads((model.path / "datalist.json").read_text(encoding="utf-8"))
+    folder = model.path
     return {
-        name: {_resolved(model.path, image) for entry in entries for image in _images(entry)}
-        for name, entries in tree.items()
-        if isinstance(entries, list)
+        name: {path for entry in entries for path in entry.image_paths(folder)}
+        for name, entries in datalist.sections.items()
     }
-
-
-def _images(entry: Mapping[str, Any]) -> list[str]:
-    image = entry["image"]
-    values = image.values() if isinstance(image, dict) else [image]
-    return [str(value["path"] if isinstance(value, dict) else value) for value in values]
-
-
-def _resolved(base: Path, name: str) -> str:
-    return str((base / name).resolve())
 
 
 def seen_before(cases: Sequence[Case], models: Mapping[str, Model]) -> list[str]:
     """Names of the cases whose images a model was trained or calibrated on."""
-    used: set[str] = set()
+    used: set[Path] = set()
     for model in models.values():
         split = _split(model)
         used |= set().union(*(split.get(name, ()) for name in ("training", "validation", "extra")))
     return [
         case.name
         for case in cases
-        if any(str(file.path.resolve()) in used for file in case.images.values())
+        if any(file.path.resolve() in used for file in case.images.values())
     ]
 
 
@@ -113,7 +94,7 @@ def complete_calibration(
     *,
     healthy: Sequence[Case] | None = None,
     seed: int = 0,
-    progress: bool = True,
+    execution: Execution = Execution(),
 ) -> Calibration:
     """Thresholds of all methods from one set of healthy cases.
 
@@ -124,23 +105,23 @@ def complete_calibration(
         healthy: calibrate everything on these instead.
     """
     if healthy is not None:
-        return calibrate(healthy, names, models, transforms, seed=seed, progress=progress)[0]
+        return calibrate(healthy, names, models, transforms, seed=seed, execution=execution)[0]
     stored = [_stored_calibration(model) for model in models.values()]
-    merged = dict(stored[0].methods)
+    merged = stored[0].methods
     for other in stored[1:]:
         if other.cases == stored[0].cases:
             merged = other.methods | merged
     missing = [name for name in names if name not in merged]
     cases = _calibration_cases(next(iter(models.values()))) if missing else []
     if cases:
-        extra, _ = calibrate(cases, missing, models, transforms, seed=seed, progress=progress)
+        extra, _ = calibrate(cases, missing, models, transforms, seed=seed, execution=execution)
         merged |= extra.methods
-    return Calibration(merged, stored[0].cases)
+    return Calibration(methods=merged, cases=stored[0].cases)
 
 
 def _stored_calibration(model: Model) -> Calibration:
     assert model.path is not None
-    return load_calibration(model.path / "calibration.json")
+    return Calibration.of(model.path)
 
 
 def _calibration_cases(model: Model) -> list[Case]:
@@ -156,7 +137,7 @@ def complete_run(
     *,
     device: torch.device | None = None,
     extract_brain: BrainExtractor | None = None,
-    progress: bool = True,
+    execution: Execution = Execution(),
 ) -> Model:
     """What follows the training: atlases of the training cases, thresholds of the validation cases.
 
@@ -172,7 +153,7 @@ def complete_run(
     if not model.atlases:
         cases = _cases_of_run(model, "training")
         residual = needs_residual_atlas(config.detection) and model.noise == METHODS[OURS].noise
-        atlases, _ = make_atlases(cases, model, transforms, residual=residual, progress=progress)
+        atlases, _ = make_atlases(cases, model, transforms, residual=residual, execution=execution)
         made_for = atlases_made_for(config, str(model.weights_sha256))
         save_atlases(run_dir / ATLASES, atlases, made_for)
         model = load_model(run_dir, device)
@@ -181,9 +162,9 @@ def complete_run(
     wanted = [name for name, method in METHODS.items() if method.by_default]
     names, _ = runnable(wanted, models)
     calibration, _ = calibrate(
-        cases, names, models, transforms, seed=config.seed, progress=progress
+        cases, names, models, transforms, seed=config.seed, execution=execution
     )
-    save_calibration(run_dir / "calibration.json", calibration)
+    calibration.write(run_dir / CALIBRATION)
     return model
 
 
@@ -194,7 +175,7 @@ def _cases_of_run(model: Model, section: str) -> list[Case]:
         InputError: they are not there any more.
     """
     assert model.path is not None
-    datalist = model.path / "datalist.json"
+    datalist = model.path / DATALIST
     return list(find_cases(datalist, section=section, modalities=model.config.modalities).cases)
 
 
@@ -221,10 +202,9 @@ def benchmark(
     cohort_name: str,
     false_positive_rate: float | None = None,
     extract_brain: BrainExtractor | None = None,
-    overwrite: bool = False,
     seed: int = 0,
-    progress: bool = True,
-) -> tuple[dict[str, Any], dict[str, str]]:
+    execution: Execution = Execution(),
+) -> tuple[Summary, dict[str, str]]:
     """Run methods on cases and score them.
 
     Leaves ``maps/<method>/<case>/`` (see `detection.write_result`), ``table.csv``, ``table.md``
@@ -245,27 +225,24 @@ def benchmark(
         )
         for name in names
     }
-    folders = {name: out_dir / "maps" / name for name in names}
+    folders = {name: out_dir / MAPS / name for name in names}
     failed = detect_cases(
         cases,
         detectors,
         transforms,
         folders,
         description="benchmark",
-        overwrite=overwrite,
-        progress=progress,
+        execution=execution,
     )
     good = [case for case in cases if case.name not in failed]
     failed |= unusable
     if not good:
         raise InputError(f"no case could be processed; the first: {next(iter(failed.values()))}")
     scores = {
-        name: evaluate_folder(folders[name], good, method=name, progress=progress, seed=seed)
+        name: evaluate_folder(folders[name], good, method=name, seed=seed, execution=execution)
         for name in names
     }
     for method_scores in scores.values():
         failed |= method_scores.failures
     summary = write_results(out_dir, scores, cohort_name, good)
-    write_text(out_dir / "table.md", format_table(summary))
-    write_text(out_dir / "table.csv", format_csv(summary))
     return summary, failed

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from pipeline.cases.cohort import find_cases, healthy_for_training
+from pipeline.cases.loop import Execution
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.methods import METHODS, runnable
 from pipeline.figures.panels import benchmark_figures, training_figure
@@ -72,12 +73,17 @@ def demo(
     healthy, _ = healthy_for_training(find_cases(training_dir, modalities=[MODALITY]))
     train(healthy, config, run_dir, resume=True, device=device, progress=progress)
     training_figure(run_dir)
-    model = complete_run(run_dir, device=device, progress=progress)
+    execution = Execution(progress=progress, overwrite=True)
+    model = complete_run(run_dir, device=device, execution=execution)
     models = {model.noise: model}
     names, _ = runnable([name for name, m in METHODS.items() if m.by_default], models)
     cases = find_cases(test_dir, modalities=[MODALITY]).cases
     calibration = complete_calibration(
-        models, names, CaseTransforms(config.modalities, config.grid), seed=seed, progress=progress
+        models,
+        names,
+        CaseTransforms(config.modalities, config.grid),
+        seed=seed,
+        execution=execution,
     )
     summary, _ = benchmark(
         cases,
@@ -87,11 +93,10 @@ def demo(
         config,
         out_dir,
         cohort_name=f"phantoms, {SPACING_MM:g} mm, {CONTRAST} tumours, seed {2 * seed + 1}",
-        overwrite=True,
         seed=seed,
-        progress=progress,
+        execution=execution,
     )
     title = f"{len(cases)} synthetic brains never seen, {N_TEST_TUMOUR} with a {CONTRAST} tumour:"
     pictures = benchmark_figures(out_dir, cases)
-    page = write_report(out_dir, progress=progress)
+    page = write_report(out_dir, execution=execution)
     return f"{title}\n\n{format_table(summary)}", pictures, page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard import summary as summaries
 
 from pipeline.files.provenance import command_line, software
+from pipeline.files.record.people import Datalist
 from pipeline.run.config import RunConfig, to_dict
 from pipeline.scores.metrics import auprc, auroc
 from pipeline.training.probes import Findings, Probe, pooled, probe_timestep
@@ -126,7 +126,9 @@ class Board:
     def _text(self, run_dir: Path, n_weights: int, probes: Sequence[Probe]) -> str:
         config, training = self.config, self.config.training
         noise = {"noise": config.diffusion.noise, **config.diffusion.noise_parameters}
-        versions = ", ".join(f"{name} {version}" for name, version in software().items() if version)
+        versions = ", ".join(
+            f"{name} {version}" for name, version in software().to_json().items() if version
+        )
         per_epoch = training.slices_per_epoch or "all"
         facts = {
             "images": ", ".join(config.modalities),
@@ -166,9 +168,9 @@ def _listed(rows: Mapping[str, str]) -> str:
 
 
 def _cases(run_dir: Path) -> str:
-    path = run_dir / "datalist.json"
-    tree = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    counts = [f"{len(part)} {name}" for name, part in tree.items() if isinstance(part, list)]
+    datalist = Datalist.of(run_dir)
+    sections = {} if datalist is None else datalist.sections
+    counts = [f"{len(part)} {name}" for name, part in sections.items()]
     return ", ".join(counts) or "not recorded"
 
 

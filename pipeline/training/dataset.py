@@ -22,11 +22,10 @@ from monai.transforms import (
 from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
-from tqdm import tqdm
 
 from pipeline.cases.cohort import Case
+from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import BACKGROUND, CaseTransforms
-from pipeline.errors import InputError
 from pipeline.files.nifti import write_atomically
 from pipeline.noise.noises import derive_seed
 from pipeline.run.config import RunConfig, TrainingConfig
@@ -42,7 +41,7 @@ def build_stacks(
     cache_dir: Path,
     *,
     description: str = "preparing",
-    progress: bool = True,
+    execution: Execution = Execution(),
 ) -> tuple[list[Path], dict[str, str]]:
     """Prepare cases once; each becomes one ``.npy`` of float32 ``(N, C + 2, H, W)``.
 
@@ -52,23 +51,22 @@ def build_stacks(
     Returns:
         The stacks in the order of the cases, and case name -> reason for those that failed.
     """
-    paths: list[Path] = []
-    failed: dict[str, str] = {}
-    for case in tqdm(cases, desc=description, unit="case", disable=not progress):
+
+    def build(case: Case) -> Path:
         path = cache_dir / f"{_fingerprint(case, config)}.npy"
-        try:
-            if not path.is_file():
-                prepared = transforms(case)
-                stack = torch.cat(
-                    [prepared.slices, prepared.brain.float(), prepared.healthy.float()], dim=1
-                )
-                kept = prepared.brain.float().mean(dim=(1, 2, 3)) >= MIN_BRAIN_SHARE
-                array = stack[kept].numpy().astype(np.float32)
-                write_atomically(path, functools.partial(np.save, arr=array))
-            paths.append(path)
-        except InputError as error:
-            failed[case.name] = str(error)
-    return paths, failed
+        if not path.is_file():
+            prepared = transforms(case)
+            stack = torch.cat(
+                [prepared.slices, prepared.brain.float(), prepared.healthy.float()], dim=1
+            )
+            kept = prepared.brain.float().mean(dim=(1, 2, 3)) >= MIN_BRAIN_SHARE
+            array = stack[kept].numpy().astype(np.float32)
+            write_atomically(path, functools.partial(np.save, arr=array))
+        return path
+
+    by_name = {case.name: case for case in cases}
+    outcomes = each_case(by_name, build, description=description, execution=execution)
+    return list(outcomes.done.values()), outcomes.failed
 
 
 def _fingerprint(case: Case, config: RunConfig) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import math
 import time
 import typing
@@ -28,12 +27,24 @@ from tqdm import tqdm
 
 from pipeline.cases.cohort import Case, find_cases, split_cases, write_datalist
 from pipeline.cases.loading import BrainExtractor
+from pipeline.cases.loop import Execution
 from pipeline.cases.transforms import BACKGROUND, CaseTransforms
 from pipeline.diffusion.network import build_network
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
 from pipeline.errors import InputError
+from pipeline.files.names import (
+    CACHE,
+    CHECKPOINT,
+    CONFIG,
+    DATALIST,
+    LOSSES,
+    RUN_RECORD,
+    TENSORBOARD,
+    WEIGHTS,
+)
 from pipeline.files.nifti import make_folder, write_atomically, write_text
-from pipeline.files.provenance import software
+from pipeline.files.provenance import command_line, software
+from pipeline.files.record.run import RunRecord
 from pipeline.noise.noises import VolumeNoise, derive_seed
 from pipeline.run.config import RunConfig, TrainingConfig, differences, dump_config, load_config
 from pipeline.run.model import default_device, make_scheduler
@@ -236,10 +247,12 @@ def prepare(
         if distributed.is_first():
             _check_run(run_dir, config, split, resume)
         stacks, failed = _stacks(split, config, run_dir, extract_brain, progress)
-        if not (run_dir / "config.yaml").is_file():
-            write_datalist(run_dir / "datalist.json", split.sections())
-            write_text(run_dir / "run.json", json.dumps(software(), indent=1) + "\n")
-            write_text(run_dir / "config.yaml", dump_config(config))
+        if not (run_dir / CONFIG).is_file():
+            write_datalist(run_dir / DATALIST, split.sections())
+            people = {name: len(part) for name, part in split.sections().items()}
+            record = RunRecord(software=software(), command=command_line(), people=people)
+            record.write(run_dir / RUN_RECORD)
+            write_text(run_dir / CONFIG, dump_config(config))
         if distributed.is_first():
             write_probes(split.validation, config, run_dir, extract_brain)
     training = SliceDataset(
@@ -267,9 +280,9 @@ def _stacks(
             getattr(split, name),
             transforms,
             config,
-            run_dir / "cache",
+            run_dir / CACHE,
             description=f"preparing {name} cases",
-            progress=progress and distributed.is_first(),
+            execution=Execution(progress=progress and distributed.is_first()),
         )
         if not paths:
             raise InputError(f"no {name} case could be read: {next(iter(reasons.values()))}")
@@ -280,7 +293,7 @@ def _stacks(
 def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> None:
     """See that the folder is free, or holds the run to be resumed, on the same people."""
     make_folder(run_dir)
-    path = run_dir / "config.yaml"
+    path = run_dir / CONFIG
     if not path.is_file():
         return
     if not resume:
@@ -293,7 +306,7 @@ def _check_run(run_dir: Path, config: RunConfig, split: Split, resume: bool) -> 
             f"{', '.join(changed)}; resume with the same settings, or give another folder"
         )
     for name, cases in split.sections().items():
-        before = find_cases(run_dir / "datalist.json", section=name).cases
+        before = find_cases(run_dir / DATALIST, section=name).cases
         if {case.name for case in before} != {case.name for case in cases}:
             raise InputError(
                 f"{run_dir}: its {name} cases were {len(before)} others than the {len(cases)} "
@@ -375,7 +388,7 @@ class Training:
             self._run_engine(done, n_steps)
         if distributed.is_first():
             weights = self.ema.ema_model.state_dict()
-            save_state(self.run_dir / "model.pt", weights)
+            save_state(self.run_dir / WEIGHTS, weights)
 
     def _run_engine(self, done: int, n_steps: int) -> None:
         with (
@@ -402,7 +415,7 @@ class Training:
         """TensorBoard of the process that writes files."""
         if not distributed.is_first():
             return contextlib.nullcontext()
-        return Board(self.run_dir / "tensorboard", self.config, done)
+        return Board(self.run_dir / TENSORBOARD, self.config, done)
 
     def _start_epoch(self) -> None:
         """All randomness of an epoch follows from (seed, epoch), so a resumed one is the same.
@@ -459,7 +472,7 @@ class Training:
         if last:
             board.end(state.iteration, with_probes=bool(self.probes))
         self._checkpoint()
-        write_text(self.run_dir / "loss.csv", _csv(self.rows))
+        write_text(self.run_dir / LOSSES, _csv(self.rows))
 
     def _look(self, board: Board, step: int) -> None:
         """Pictures, and what is found of the tumours in the probes; it draws from no generator."""
@@ -524,10 +537,10 @@ class Training:
     def _checkpoint(self) -> None:
         state = {name: part.state_dict() for name, part in self._state().items()}
         state["rows"] = self.rows
-        save_state(self.run_dir / "last.pt", state)
+        save_state(self.run_dir / CHECKPOINT, state)
 
     def _restore(self) -> None:
-        path = self.run_dir / "last.pt"
+        path = self.run_dir / CHECKPOINT
         if not path.is_file():
             return
         try:

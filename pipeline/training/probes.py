@@ -19,14 +19,13 @@ from pipeline.cases.cohort import Case
 from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.transforms import BRAIN, IMAGE, CaseTransforms
 from pipeline.diffusion.scheduler import NoiseAt, SimplexDDPMScheduler
+from pipeline.files.names import PROBES
 from pipeline.files.nifti import write_atomically
 from pipeline.maps.scoring import blur, residual_map
 from pipeline.noise.noises import derive_seed
 from pipeline.phantom.tumour import insert_tumour
 from pipeline.run.config import RunConfig
 
-PROBES = "cache/probes.npz"
-"""Of a run folder."""
 N_PROBES = 3
 BATCH_SIZE = 32
 

@@ -18,10 +18,10 @@ import yaml
 from metadata_schema import SCHEMA
 from monai.bundle import verify_metadata, verify_net_in_out
 
-from pipeline.bundle import export as bundle
 from pipeline.bundle.export import PACKAGE, REQUIRED, export, run_folder, template_dir
 from pipeline.cli.main import main
 from pipeline.errors import InputError
+from pipeline.files.record.calibration import Calibration
 from pipeline.run.config import PRESETS, to_dict
 from pipeline.run.model import load_model
 
@@ -51,7 +51,7 @@ def test_a_bundle_names_no_person_and_no_place(made_run: Path, exported: Path) -
         content = path.read_bytes()
         for name in ("Smith_J", "Doe_A", "Roe_B", str(made_run)):
             assert name.encode() not in content, path
-    numbered = bundle.load_calibration(exported / "models/calibration.json").cases
+    numbered = Calibration.read(exported / "models/calibration.json").cases
     assert len(set(numbered)) == 2
 
 

@@ -13,18 +13,17 @@ import pytest
 from brains import SmallBrain, smooth_intensity
 
 from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms, Grid
 from pipeline.detection import calibration as module
 from pipeline.detection.calibration import (
-    FALSE_POSITIVE_RATES,
-    Calibration,
-    MethodCalibration,
     calibrate,
-    load_calibration,
-    save_calibration,
+    threshold_rule,
 )
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_volume
+from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.scores.metrics import top_mean
 
 MakeBrain = Callable[..., SmallBrain]
@@ -64,7 +63,7 @@ def test_a_case_weighs_the_same_whatever_its_size() -> None:
 
 
 def test_a_rate_between_two_of_the_table_is_interpolated_in_its_logarithm() -> None:
-    table = MethodCalibration({"0.1": 1.0, "0.01": 3.0, "0.001": 7.0}, {})
+    table = MethodCalibration(thresholds={"0.1": 1.0, "0.01": 3.0, "0.001": 7.0}, left_out_rates={})
     assert table.threshold(0.01) == pytest.approx(3.0)
     assert table.threshold(10**-1.5) == pytest.approx(2.0)
     assert table.threshold(10**-2.25) == pytest.approx(4.0)
@@ -125,7 +124,7 @@ def test_the_threshold_of_a_method_holds_on_the_brains_it_was_found_on(
     healthy = cases(make_brain, 3)
     transforms = CaseTransforms(("flair",), GRID)
     methods = ["intensity", "intensity_dark"]
-    found, failed = calibrate(healthy, methods, {}, transforms, progress=False)
+    found, failed = calibrate(healthy, methods, {}, transforms, execution=QUIET)
     assert failed == {}
     assert found.cases == ("healthy0", "healthy1", "healthy2")
     assert set(found.methods) == set(methods)
@@ -149,7 +148,7 @@ def test_large_brains_are_sampled_and_the_sample_is_reproducible(
 ) -> None:
     healthy = cases(make_brain, 2)
     transforms = CaseTransforms(("flair",), GRID)
-    options = {"models": {}, "transforms": transforms, "progress": False}
+    options = {"models": {}, "transforms": transforms, "execution": QUIET}
     whole, _ = calibrate(healthy, ["intensity"], **options)
     monkeypatch.setattr(module, "VOXELS_PER_CASE", 4000)
     first, _ = calibrate(healthy, ["intensity"], **options)
@@ -167,12 +166,12 @@ def test_a_case_that_cannot_be_read_is_reported_and_the_others_count(
     good = cases(make_brain, 2)
     bad = Case("bad", "bad", {"flair": ImageFile(tmp_path / "none.nii.gz")})
     transforms = CaseTransforms(("flair",), GRID)
-    found, failed = calibrate([bad, *good], ["intensity"], {}, transforms, progress=False)
+    found, failed = calibrate([bad, *good], ["intensity"], {}, transforms, execution=QUIET)
     assert found.cases == ("healthy0", "healthy1")
     assert list(failed) == ["bad"]
     assert "none.nii.gz" in failed["bad"]
     with pytest.raises(InputError, match=r"no healthy case.*none\.nii\.gz"):
-        calibrate([bad], ["intensity"], {}, transforms, progress=False)
+        calibrate([bad], ["intensity"], {}, transforms, execution=QUIET)
 
 
 def test_a_calibrating_case_is_scored_as_detection_would_score_it(
@@ -188,7 +187,7 @@ def test_a_calibrating_case_is_scored_as_detection_would_score_it(
     transforms = CaseTransforms(("flair",), GRID)
     assert transforms(masked).source_healthy.sum() < transforms(case).source_healthy.sum()
     with_mask, without = (
-        calibrate([one, *others], ["intensity"], {}, transforms, progress=False)[0]
+        calibrate([one, *others], ["intensity"], {}, transforms, execution=QUIET)[0]
         for one in (masked, case)
     )
     table, plain = with_mask.methods["intensity"], without.methods["intensity"]
@@ -201,13 +200,13 @@ def test_a_calibrating_case_is_scored_as_detection_would_score_it(
 
 def calibration() -> Calibration:
     table = tabulate(np.arange(1000.0), np.arange(500.0) / 3)
-    return Calibration({"anomap": table, "intensity": table}, ("a", "b"))
+    return Calibration(methods={"anomap": table, "intensity": table}, cases=("a", "b"))
 
 
 def test_a_calibration_survives_the_way_to_a_file_and_back(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
-    save_calibration(path, calibration())
-    assert load_calibration(path) == calibration()
+    calibration().write(path)
+    assert Calibration.read(path) == calibration()
     # Plain JSON: no NaN.
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
 
@@ -228,14 +227,14 @@ def test_a_torn_file_is_refused_by_its_name(content: bytes, tmp_path: Path) -> N
     path = tmp_path / "calibration.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match="not a calibration") as caught:
-        load_calibration(path)
+        Calibration.read(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_run_without_calibration_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--resume"):
-        load_calibration(tmp_path / "calibration.json")
+        Calibration.of(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -249,20 +248,24 @@ def test_the_rule_says_rate_and_number_of_subjects(rate: float, said: str) -> No
 
 
 def test_the_rule_says_what_the_rate_was_on_cases_left_out() -> None:
-    table = MethodCalibration({"0.01": 1.0}, {"0.01": [0.0, 0.01, 0.01, 0.02]})
-    rule = Calibration({"x": table}, ("a", "b", "c", "d")).rule("x", 0.01)
+    table = MethodCalibration(
+        thresholds={"0.01": 1.0}, left_out_rates={"0.01": (0.0, 0.01, 0.01, 0.02)}
+    )
+    rule = threshold_rule(Calibration(methods={"x": table}, cases=("a", "b", "c", "d")), "x", 0.01)
     assert "0 % to 2 % of a case that is left out; mean 1 %, 95 % interval 0.25 to 1.8 %" in rule
-    few = MethodCalibration({"0.01": 1.0}, {"0.01": [0.0, 0.02]})
-    assert "interval" not in Calibration({"x": few}, ("a", "b")).rule("x", 0.01)
+    few = MethodCalibration(thresholds={"0.01": 1.0}, left_out_rates={"0.01": (0.0, 0.02)})
+    assert "interval" not in threshold_rule(
+        Calibration(methods={"x": few}, cases=("a", "b")), "x", 0.01
+    )
 
 
 def test_the_p_value_counts_healthy_cases_that_score_as_high() -> None:
-    table = MethodCalibration({}, {}, [1.0, 2.0, 3.0, 4.0])
+    table = MethodCalibration(thresholds={}, left_out_rates={}, scores=(1.0, 2.0, 3.0, 4.0))
     assert table.p_value(5.0) == pytest.approx(1 / 5)  # never 0: a fifth case might score so
     assert table.p_value(3.0) == pytest.approx(3 / 5)
     assert table.p_value(0.0) == 1
     assert table.p_value(float("nan")) is None
-    assert MethodCalibration({}, {}).p_value(1.0) is None
+    assert MethodCalibration(thresholds={}, left_out_rates={}).p_value(1.0) is None
 
 
 def test_the_p_value_of_healthy_cases_is_no_smaller_than_chance() -> None:
@@ -270,7 +273,9 @@ def test_the_p_value_of_healthy_cases_is_no_smaller_than_chance() -> None:
     small = 0
     for _ in range(2000):
         *others, new = rng.gamma(2.0, size=20)
-        p_value = MethodCalibration({}, {}, others).p_value(new)
+        p_value = MethodCalibration(thresholds={}, left_out_rates={}, scores=tuple(others)).p_value(
+            new
+        )
         assert p_value is not None
         small += p_value <= 0.1
     assert small / 2000 == pytest.approx(0.1, abs=0.02)

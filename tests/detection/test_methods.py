@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.methods import (
     BRAIN_DAMAGE,
@@ -65,7 +66,7 @@ def _models(prepared: Prepared) -> dict[str, Model]:
             model,
             prepared._transforms,
             residual=noise == "simplex",
-            progress=False,
+            execution=QUIET,
         )
         models[noise] = replace(model, atlases=atlases)
     return models

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.normative import (
     INTENSITY,
@@ -74,7 +75,7 @@ def transforms(model: Model) -> CaseTransforms:
 def test_a_brain_of_the_atlas_is_usual_and_a_bright_spot_in_it_is_not(
     cases: list[Case], model: Model, transforms: CaseTransforms
 ) -> None:
-    atlases, failed = make_atlases(cases, model, transforms, residual=False, progress=False)
+    atlases, failed = make_atlases(cases, model, transforms, residual=False, execution=QUIET)
     assert not failed
     assert set(atlases) == {INTENSITY}
     assert atlases[INTENSITY].n_cases == 4
@@ -94,7 +95,7 @@ def test_a_brain_of_the_atlas_is_usual_and_a_bright_spot_in_it_is_not(
 def test_the_atlas_of_the_residual_has_a_quantity_for_each_timestep(
     cases: list[Case], model: Model, transforms: CaseTransforms
 ) -> None:
-    atlases, _ = make_atlases(cases, model, transforms, residual=True, progress=False)
+    atlases, _ = make_atlases(cases, model, transforms, residual=True, execution=QUIET)
     assert len(atlases[RESIDUAL].mean) == 2
     prepared = transforms(cases[1])
     differences = prepared.slices - restored_slices(
@@ -120,7 +121,7 @@ def test_a_case_is_registered_once_and_with_an_older_atlas_never(
     transforms: CaseTransforms,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    atlases, _ = make_atlases(cases, model, transforms, residual=True, progress=False)
+    atlases, _ = make_atlases(cases, model, transforms, residual=True, execution=QUIET)
     assert atlases[INTENSITY].template is not None
     calls = []
 
@@ -158,12 +159,12 @@ def test_a_case_that_cannot_be_read_is_left_out_and_named(
 ) -> None:
     missing = Case("gone", "gone", {"flair": ImageFile(tmp_path / "gone.nii.gz")})
     atlases, failed = make_atlases(
-        [missing, *cases], model, transforms, residual=False, progress=False
+        [missing, *cases], model, transforms, residual=False, execution=QUIET
     )
     assert list(failed) == ["gone"]
     assert atlases[INTENSITY].n_cases == 4
     with pytest.raises(InputError, match="no case for an atlas could be read"):
-        make_atlases([missing], model, transforms, residual=False, progress=False)
+        make_atlases([missing], model, transforms, residual=False, execution=QUIET)
 
 
 def test_a_run_without_the_atlas_says_what_makes_it(
@@ -172,7 +173,7 @@ def test_a_run_without_the_atlas_says_what_makes_it(
     prepared = transforms(cases[0])
     with pytest.raises(InputError, match=r"no atlas of the intensity.*--resume"):
         z_scores(INTENSITY, prepared.slices, prepared, model)
-    atlases, _ = make_atlases(cases, model, transforms, residual=True, progress=False)
+    atlases, _ = make_atlases(cases, model, transforms, residual=True, execution=QUIET)
     other = replace(model, atlases=atlases)
     with pytest.raises(InputError, match="that of another recipe: 2"):
         z_scores(RESIDUAL, prepared.slices, prepared, other)

@@ -15,6 +15,7 @@ from brains import centred_affine, inside_brain, smooth_intensity, world_of
 from headless import Watched, colourful, pixels
 
 from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.loop import QUIET
 from pipeline.cli.main import main
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_text, write_volume
@@ -70,7 +71,7 @@ def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     maps = {name: out / "maps" / name for name in ("anomap", "intensity")}
     cases = [write_case(out / "data", maps, name, mm) for name, mm in LESIONS_MM.items()]
     scores = {
-        name: evaluate_folder(folder, cases, method=name, progress=False)
+        name: evaluate_folder(folder, cases, method=name, execution=QUIET)
         for name, folder in maps.items()
     }
     write_results(out, scores, "some/toy & cohort", cases)
@@ -79,7 +80,7 @@ def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page_path(benchmarked: Path) -> Path:
-    return write_report(benchmarked, progress=False)
+    return write_report(benchmarked, execution=QUIET)
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_the_page_asks_for_nothing_outside_itself(page_path: Path) -> None:
 def test_a_folder_of_detect_has_a_viewer_and_no_metrics(benchmarked: Path, tmp_path: Path) -> None:
     page = tmp_path / "out"
     page.symlink_to(benchmarked / "maps/anomap", target_is_directory=True)
-    text = write_report(page, progress=False).read_text(encoding="utf-8")
+    text = write_report(page, execution=QUIET).read_text(encoding="utf-8")
     assert "12 mL called" in text
     assert 'id="methods-heading"' not in text
     assert 'id="volume-0"' in text
@@ -171,7 +172,7 @@ def test_a_cohort_that_is_gone_leaves_the_maps(benchmarked: Path, tmp_path: Path
     entry = {"name": "ill2", "image": {"flair": "/gone_flair.nii.gz"}, "label": "/gone.nii.gz"}
     write_text(folder / "datalist.json", json.dumps({"test": [entry]}))
     assert read_results(folder).cases == {}
-    assert "ill2" in write_report(folder, progress=False).read_text(encoding="utf-8")
+    assert "ill2" in write_report(folder, execution=QUIET).read_text(encoding="utf-8")
 
 
 def test_of_many_cases_the_worst_and_the_best_are_shown(benchmarked: Path) -> None:
@@ -210,7 +211,7 @@ def test_a_method_that_has_no_maps_writes_no_page(
     (tmp_path / "maps").symlink_to(benchmarked / "maps", target_is_directory=True)
     value: Any = {"method": "dae", "compare": ["dae"]}[name]
     with pytest.raises(InputError, match="no maps of 'dae'; there are anomap, intensity"):
-        write_report(tmp_path, **{name: value}, progress=False)
+        write_report(tmp_path, **{name: value}, execution=QUIET)
     assert not (tmp_path / "report.html").exists()
 
 

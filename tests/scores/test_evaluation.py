@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.loop import QUIET
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_text, write_volume
 from pipeline.scores import evaluation
@@ -72,13 +73,12 @@ def cohort(tmp_path: Path) -> tuple[Path, list[Case]]:
 
 
 def _evaluate(out: Path, cases: list[Case], **options: object) -> evaluation.MethodScores:
-    return evaluation.evaluate_folder(out, cases, progress=False, **options)
+    return evaluation.evaluate_folder(out, cases, execution=QUIET, **options)
 
 
 def _summary(scores: evaluation.MethodScores) -> dict:
     """The summary as a reader of the file gets it."""
-    text = json.dumps(evaluation.summarise({"anomap": scores}, "toy"), allow_nan=False)
-    return json.loads(text)
+    return json.loads(evaluation.summarise({"anomap": scores}, "toy").text())
 
 
 def test_the_summary_keeps_its_contract(cohort):

@@ -1,0 +1,122 @@
+"""One loop over cases for everything: progress, failures by name, one policy of what is caught.
+
+An error of one case, whatever it is, does not stop the others; it is kept as a line under the
+case's name. An interruption by the user goes through, and what is finished stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from tqdm import tqdm
+
+from pipeline.errors import InputError, TooManyFailuresError, reason_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How work on cases is done; no result depends on it.
+
+    Attributes:
+        progress: show a bar.
+        overwrite: do finished cases again.
+        max_failures: stop once more cases than this have failed; None never stops.
+        device: ``cpu``, ``cuda``, ``cuda:1`` ...; None takes CUDA where there is one.
+    """
+
+    progress: bool = True
+    overwrite: bool = False
+    max_failures: int | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_failures is not None and self.max_failures < 0:
+            raise InputError(f"--max-failures {self.max_failures}: expected 0 or more")
+
+
+QUIET = Execution(progress=False)
+
+
+@dataclass
+class Failures:
+    """Reasons by the name of the case, and the policy of what counts as one.
+
+    Attributes:
+        reasons: case -> one line.
+        max_failures: see `Execution`.
+    """
+
+    max_failures: int | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def catching(self, name: str) -> Iterator[None]:
+        """Keep an error of what stands inside as the reason of a case.
+
+        Raises:
+            TooManyFailuresError: more cases failed than are allowed.
+        """
+        try:
+            yield
+        except Exception as error:  # whatever it is, it does not stop the other cases
+            logger.debug("case %s", name, exc_info=True)
+            self.add(name, reason_of(error))
+
+    def add(self, name: str, reason: str) -> None:
+        """Keep a reason; errors as `catching`."""
+        self.reasons[name] = reason
+        if self.max_failures is not None and len(self.reasons) > self.max_failures:
+            raise TooManyFailuresError(
+                f"stopped: {len(self.reasons)} cases failed, more than --max-failures "
+                f"{self.max_failures}; the last: {name}: {reason}"
+            )
+
+
+@dataclass(frozen=True)
+class Outcomes(Generic[R]):
+    """What became of cases, each name in one of the two.
+
+    Attributes:
+        done: case -> what the work returned, in order.
+        failed: case -> one line.
+    """
+
+    done: dict[str, R] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def each_case(
+    items: Mapping[str, T],
+    work: Callable[[T], R],
+    *,
+    description: str,
+    execution: Execution,
+    unit: str = "case",
+) -> Outcomes[R]:
+    """Do some work on every case.
+
+    Args:
+        items: name of a case -> what the work gets.
+        work: raises `InputError` for what the user can mend; anything else counts as a failure of
+            that case too.
+        description, unit: of the progress bar.
+        execution: its ``progress`` and ``max_failures``.
+
+    Raises:
+        TooManyFailuresError: more cases failed than are allowed.
+    """
+    done: dict[str, R] = {}
+    failures = Failures(execution.max_failures)
+    bar = tqdm(items.items(), desc=description, unit=unit, disable=not execution.progress)
+    for name, item in bar:
+        with failures.catching(name):
+            done[name] = work(item)
+    return Outcomes(done, failures.reasons)

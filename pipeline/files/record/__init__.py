@@ -1,0 +1,1 @@
+"""Records on disk, each with one owner that writes, reads, checks and migrates it."""

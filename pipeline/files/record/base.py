@@ -1,0 +1,114 @@
+"""What all records share: read with one line of refusal, written whole, versioned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import InputError
+from pipeline.files.nifti import write_text
+
+
+class Record(BaseModel):
+    """A part of a file: frozen, its keys known, its values of the stated types.
+
+    Numbers that JSON cannot hold are written as null.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="null", use_attribute_docstrings=True
+    )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values as they are written."""
+        return dict(json.loads(self.model_dump_json(by_alias=True)))
+
+
+class FileRecord(Record):
+    """A whole file; a subclass gives its version and knows the former ones."""
+
+    WHAT: ClassVar[str]
+    """What such a file is, for messages."""
+
+    schema_version: int
+    """Of the layout of the file; 1 where a file does not say it."""
+
+    @classmethod
+    def version(cls) -> int:
+        """Of the files that are written now."""
+        return int(cls.model_fields["schema_version"].default)
+
+    @classmethod
+    def migrate(cls, tree: dict[str, Any], version: int) -> dict[str, Any]:
+        """The content of a file of a former version as that of today."""
+        return tree
+
+    @classmethod
+    def parse(cls, text: str, source: Path) -> Self:
+        """The record that a text holds.
+
+        Raises:
+            InputError: it is no JSON object, of a later version, or not such a record.
+        """
+        try:
+            tree = json.loads(text)
+            if not isinstance(tree, dict):
+                raise ValueError(f"expected a JSON object, got {type(tree).__name__}")
+            version = tree.get("schema_version", 1)
+            if type(version) is not int or not 1 <= version <= cls.version():
+                raise ValueError(
+                    f"of version {version!r}, where this anomap reads 1 to {cls.version()}"
+                )
+            current = {**cls.migrate(tree, version), "schema_version": cls.version()}
+            return cls.model_validate_json(json.dumps(current), strict=True)
+        except ValidationError as error:
+            reason = _first(error)
+        except (ValueError, RecursionError) as error:
+            reason = str(error)
+        raise InputError(f"{source}: not {cls.WHAT} ({reason}); delete or redo it")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The record of a file.
+
+        Raises:
+            InputError: it is missing or not such a record.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such file; expected {cls.WHAT}") from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not {cls.WHAT} ({error}); delete or redo it") from error
+        return cls.parse(text, path)
+
+    @classmethod
+    def read_if_there(cls, path: Path) -> Self | None:
+        """As `read`, None where there is no such file."""
+        return cls.read(path) if path.is_file() else None
+
+    def text(self) -> str:
+        """The content of the file."""
+        return json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the file whole, or not at all.
+
+        Raises:
+            InputError: the folder cannot be written to.
+        """
+        write_text(path, self.text())
+
+
+def _first(error: ValidationError) -> str:
+    """The first of the faults, as where and what."""
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in fault["loc"]) or "the whole"
+    message = str(fault["msg"])
+    given = fault.get("input")
+    if fault["type"] not in ("missing", "extra_forbidden") and not isinstance(given, dict | list):
+        message += f", got {given!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}"
