@@ -14,12 +14,12 @@ import nibabel as nib
 import numpy as np
 import streamlit as st
 
-from pipeline.bundle.export import NAMED, check_for_shipped, is_shipped, run_folder
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.cohort import find_cases
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.detect import Detector, detect_cases, make_detector
+from pipeline.detection.fitness import check_for_shipped
 from pipeline.detection.methods import METHODS, OURS
 from pipeline.errors import InputError
 from pipeline.files.names import RESULT, WEIGHTS
@@ -27,6 +27,7 @@ from pipeline.files.nifti import is_volume
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.result import CaseResult
 from pipeline.report.page import render_viewer
+from pipeline.run.locate import NAMED, is_shipped, run_folder
 from pipeline.run.model import Model, load_model
 
 MAX_VOXELS = 100_000_000
@@ -93,7 +94,7 @@ def detect_upload(
                 _write_upload(folder, modality, name, content)
             title = ", ".join(names.values())
             detector = make_detector(OURS, model, _calibration(model), seed=seed)
-            if is_shipped(model.path) and not any_scan:
+            if model.path is not None and is_shipped(model.path) and not any_scan:
                 check = check_for_shipped(model, f"Tick “{ANY_SCAN}” to detect all the same.")
                 detector = replace(detector, check=check)
             detected = _detect(folder, title, detector, brain_extraction, say)

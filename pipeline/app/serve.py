@@ -57,7 +57,7 @@ def serve(
     if not 1 <= port <= 65535:
         raise InputError(f"--port {port}: expected 1 to 65535")
     if model is not None and not model.is_file():
-        from pipeline.bundle.export import run_folder
+        from pipeline.run.locate import run_folder
 
         if not (run_folder(model) / WEIGHTS).is_file():
             raise InputError(

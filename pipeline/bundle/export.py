@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import hashlib
 import json
-import shutil
-import tempfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from pipeline.cases.transforms import Prepared
 from pipeline.detection.detect import make_detector
-from pipeline.detection.fitness import check_brain, check_contrast
 from pipeline.detection.methods import OURS
-from pipeline.detection.normative import INTENSITY
 from pipeline.errors import InputError
-from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, LOSSES, RUN_RECORD, WEIGHTS
+from pipeline.files.names import CALIBRATION
 from pipeline.files.nifti import write_atomically
 from pipeline.files.provenance import COMMIT, PACKAGE, software
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.people import Datalist
 from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig
+from pipeline.run.locate import CARRIED, MODELS, SHIPPED, bundle_dir, run_folder
 from pipeline.run.model import Model, load_model
 from pipeline.scores.evaluation import format_table
 
-MODELS, METADATA, CARD, TERMS = (
-    *("models", "configs/metadata.json"),
-    *("docs/README.md", "docs/data_license.txt"),
-)
-CARRIED = (CONFIG, WEIGHTS, ATLASES, CALIBRATION, LOSSES, RUN_RECORD)
-"""Files of a run that a bundle carries; the last two may be missing."""
-
+METADATA, CARD, TERMS = "configs/metadata.json", "docs/README.md", "docs/data_license.txt"
 REQUIRED = (
-    *("einops", "fire", "nibabel", "opensimplex", "pillow", "pytorch-ignite", "pyyaml"),
-    *("scikit-learn", "scipy", "tensorboard", "tqdm"),
+    *("einops", "fire", "nibabel", "opensimplex", "pillow", "pydantic", "pytorch-ignite"),
+    *("pyyaml", "scikit-learn", "scipy", "tensorboard", "tqdm"),
 )
 """What a bundle needs beside MONAI, PyTorch and NumPy."""
 
@@ -50,110 +38,11 @@ UNTOLD = (
     "The data that these weights were trained on, and its terms, are not described here. Whoever "
     "passes the bundle on says so in this place first.\n"
 )
-SHIPPED = {"flair": "simplex_ddpm_brain", "t1": "simplex_ddpm_brain_t1"}
-"""Modality -> bundle with weights that come with anomap; the first fits where both do."""
-NAMED = SHIPPED | {"phantom": "simplex_ddpm_brain_phantom"}
-"""What ``--model`` may say instead of a path; the last were trained on synthetic FLAIR alone."""
 
 
 def template_dir() -> Path:
     """The bundle whose configs and texts every export starts from."""
     return bundle_dir(SHIPPED["flair"])
-
-
-def bundle_dir(name: str) -> Path:
-    """A bundle of ours: installed, or in a checkout."""
-    installed = PACKAGE / "bundle_files" / name
-    return installed if installed.is_dir() else PACKAGE.parent / "bundles" / name
-
-
-def shipped_run(modalities: Iterable[str]) -> Path:
-    """The run folder of the weights that come with anomap and fit a scan.
-
-    Args:
-        modalities: that the scan has; one of them must be shipped.
-
-    Raises:
-        InputError: there are no weights for any of them.
-    """
-    at_hand = tuple(modalities)
-    for modality, name in SHIPPED.items():
-        if modality in at_hand:
-            return bundle_dir(name) / MODELS
-    raise InputError(
-        f"weights come with anomap for {' and '.join(SHIPPED)}; the scan is "
-        f"{', '.join(at_hand) or 'of unknown modality: say --modality'}. Give --model RUN, a "
-        "training of your own"
-    )
-
-
-def is_shipped(run: Path | None) -> bool:
-    """Whether a run folder is one of those that come with anomap."""
-    shipped = [(bundle_dir(name) / MODELS).resolve() for name in NAMED.values()]
-    return run is not None and run.resolve() in shipped
-
-
-def check_for_shipped(model: Model, otherwise: str) -> Callable[[Prepared], None]:
-    """What refuses a case that shipped weights were not made for; see `pipeline.detection.fitness`.
-
-    Args:
-        otherwise: what a user can do all the same, for the end of the message.
-    """
-    modality = model.config.modalities[0]
-    t1_model = model
-    if modality != "t1":
-        t1_model = load_model(bundle_dir(SHIPPED["t1"]) / MODELS, torch.device("cpu"))
-    t1_atlas = t1_model.atlases[INTENSITY]
-
-    def check(prepared: Prepared) -> None:
-        try:
-            check_brain(prepared)
-            check_contrast(prepared, modality, t1_atlas)
-        except InputError as error:
-            raise InputError(f"{error} {otherwise}") from error
-
-    return check
-
-
-# --- bundle -> run --------------------------------------------------------------------------------
-
-
-def run_folder(path: Path) -> Path:
-    """The run folder behind what ``--model`` names: a run, a bundle's folder, or a zipped bundle.
-
-    A name of `NAMED` is that of weights that come with anomap, unless a run is called so. Of a zip
-    only the model's files are read, into a temporary folder; its code is not run.
-
-    Raises:
-        InputError: a file that is no zipped bundle.
-    """
-    if path.is_file():
-        return _unzipped(path)
-    for folder in (path / MODELS, path):
-        if (folder / CONFIG).is_file():
-            return folder
-    name = str(path).lower()
-    return bundle_dir(NAMED[name]) / MODELS if name in NAMED else path
-
-
-def _unzipped(path: Path) -> Path:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {PurePosixPath(name): name for name in archive.namelist()}
-            found = [p for p in members if p.parts[-2:] == (MODELS, CONFIG)]
-            if len(found) != 1:
-                raise InputError(
-                    f"{path}: not a zipped bundle: expected one {MODELS}/{CONFIG} in it, found "
-                    f"{len(found)}"
-                )
-            folder = Path(tempfile.mkdtemp(prefix="anomap-"))
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            for name in CARRIED:
-                if (member := found[0].with_name(name)) in members:
-                    (folder / name).write_bytes(archive.read(members[member]))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a run, and not a zipped bundle ({error})") from error
-    return folder
 
 
 # --- run -> bundle --------------------------------------------------------------------------------

@@ -514,11 +514,12 @@ def _add_detect(commands: Any, common: argparse.ArgumentParser) -> None:
 def _run_detect(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from pipeline.bundle.export import check_for_shipped, is_shipped, run_folder
     from pipeline.cases.brain_extraction import make_extractor
     from pipeline.cases.transforms import CaseTransforms
     from pipeline.detection.detect import detect_cases, make_detector
+    from pipeline.detection.fitness import check_for_shipped
     from pipeline.files.record.calibration import Calibration
+    from pipeline.run.locate import is_shipped, run_folder
     from pipeline.run.model import load_model
 
     run_dir = run_folder(arguments.model) if arguments.model else _shipped(arguments)
@@ -553,8 +554,8 @@ def _shipped(arguments: argparse.Namespace) -> Path:
     Raises:
         InputError: there are none, or the cases have no modality in common.
     """
-    from pipeline.bundle.export import shipped_run
     from pipeline.cases.cohort import find_cases
+    from pipeline.run.locate import shipped_run
 
     if arguments.modality:
         return shipped_run(arguments.modality)
@@ -710,12 +711,12 @@ def _add_benchmark(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _run_benchmark(arguments: argparse.Namespace) -> int:
-    from pipeline.bundle.export import run_folder, shipped_run
     from pipeline.cases.brain_extraction import make_extractor
     from pipeline.cases.cohort import find_cases, healthy_for_training
     from pipeline.cases.transforms import CaseTransforms
     from pipeline.detection.methods import runnable, select_methods
     from pipeline.figures.panels import benchmark_figures
+    from pipeline.run.locate import run_folder, shipped_run
     from pipeline.run.model import load_model
     from pipeline.scores.evaluation import format_table
     from pipeline.study.benchmark import (

@@ -6,12 +6,18 @@ The bounds were set on 20 + 12 healthy and 10 altered T1w scans (IXI) and on 23 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
 from scipy import ndimage, stats
 
 from pipeline.cases.transforms import Prepared
+from pipeline.detection.normative import INTENSITY
 from pipeline.errors import InputError
 from pipeline.maps.atlas import Atlas
+from pipeline.run.locate import MODELS, SHIPPED, bundle_dir
+from pipeline.run.model import Model, load_model
 
 BRAIN_ML = (300.0, 2500.0)
 """A brain mask of another volume is none of an adult's whole brain."""
@@ -96,3 +102,25 @@ def check_contrast(prepared: Prepared, modality: str, t1_atlas: Atlas) -> None:
         f"{value:.2f} with healthy T1w brains, bound {T1_AGREEMENT}): wrong modality, upside down "
         "or not skull-stripped?"
     )
+
+
+def check_for_shipped(model: Model, otherwise: str) -> Callable[[Prepared], None]:
+    """What refuses a case that shipped weights were not made for; see `pipeline.detection.fitness`.
+
+    Args:
+        otherwise: what a user can do all the same, for the end of the message.
+    """
+    modality = model.config.modalities[0]
+    t1_model = model
+    if modality != "t1":
+        t1_model = load_model(bundle_dir(SHIPPED["t1"]) / MODELS, torch.device("cpu"))
+    t1_atlas = t1_model.atlases[INTENSITY]
+
+    def check(prepared: Prepared) -> None:
+        try:
+            check_brain(prepared)
+            check_contrast(prepared, modality, t1_atlas)
+        except InputError as error:
+            raise InputError(f"{error} {otherwise}") from error
+
+    return check

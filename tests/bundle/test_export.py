@@ -18,11 +18,13 @@ import yaml
 from metadata_schema import SCHEMA
 from monai.bundle import verify_metadata, verify_net_in_out
 
-from pipeline.bundle.export import PACKAGE, REQUIRED, export, run_folder, template_dir
+from pipeline.bundle.export import REQUIRED, export, template_dir
 from pipeline.cli.main import main
 from pipeline.errors import InputError
+from pipeline.files.provenance import PACKAGE
 from pipeline.files.record.calibration import Calibration
 from pipeline.run.config import PRESETS, to_dict
+from pipeline.run.locate import run_folder
 from pipeline.run.model import load_model
 
 ROOT = Path(__file__).parents[2]

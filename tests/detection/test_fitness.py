@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.bundle.export import NAMED, SHIPPED, bundle_dir, is_shipped, run_folder, shipped_run
 from pipeline.cases.transforms import Grid
 from pipeline.cli.main import main
 from pipeline.detection.fitness import agreement, check_brain, check_contrast
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_volume
 from pipeline.maps.atlas import Atlas, AtlasBuilder
+from pipeline.run.locate import NAMED, SHIPPED, bundle_dir, is_shipped, run_folder, shipped_run
 
 GRID = Grid(64, 3.25, 3.25)
 
