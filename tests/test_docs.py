@@ -19,7 +19,7 @@ import pytest
 import rooms
 from headless import Watched
 
-from pipeline.cli.main import _parser
+from pipeline.cli.main import parser
 
 ROOT = Path(__file__).parents[1]
 PATTERNS = ("README.md", "data/README.md", "docs/*.md", "bundles/*/docs/README.md")
@@ -89,12 +89,12 @@ def test_the_pages_hold_commands() -> None:
     ("page", "words"), COMMANDS, ids=[f"{page}: {' '.join(words)}" for page, words in COMMANDS]
 )
 def test_a_command_of_a_page_parses(page: str, words: list[str]) -> None:
-    assert _parser().parse_args(words).command == words[0]
+    assert parser().parse_args(words).command == words[0]
 
 
 def test_a_wrong_command_does_not_parse() -> None:
     with pytest.raises(SystemExit):
-        _parser().parse_args(["detect", "scan.nii.gz", "--weights", "runs/flair", "-o", "out"])
+        parser().parse_args(["detect", "scan.nii.gz", "--weights", "runs/flair", "-o", "out"])
 
 
 def test_make_targets_of_the_pages_exist() -> None:

@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.run.config import RunConfig, load_config, override, preset_config
 from pipeline.run.model import usable_device
 from pipeline.scores.evaluation import evaluate_folder, format_table, write_results
-from pipeline.study.benchmark import complete_run
+from pipeline.study.completion import complete_run
 from pipeline.training import distributed
 from pipeline.training.dataset import SliceDataset
 from pipeline.training.engine import Training, TrainingData, prepare
@@ -159,9 +159,8 @@ def complete(
     if distributed.is_first():
         complete_run(
             Path(str(run_dir)),
-            device=usable_device(device),
             extract_brain=make_extractor(brain_extraction),
-            execution=Execution(progress=_is_watched()),
+            execution=Execution(progress=_is_watched(), device=str(device)),
         )
         print(f"run in {run_dir}")
     distributed.wait()

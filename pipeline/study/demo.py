@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
-from pipeline.cases.cohort import find_cases, healthy_for_training
 from pipeline.cases.loop import Execution
-from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.methods import METHODS, runnable
-from pipeline.figures.panels import benchmark_figures, training_figure
+from pipeline.cases.several import Selection
+from pipeline.detection.methods import METHODS
+from pipeline.figures.panels import training_figure
 from pipeline.phantom.cohort import write_cohort
 from pipeline.report.page import write_report
-from pipeline.run.config import override, preset_config
 from pipeline.scores.evaluation import format_table
-from pipeline.study.benchmark import benchmark, complete_calibration, complete_run
-from pipeline.training.engine import train
+from pipeline.study.benchmark import BenchmarkOptions, benchmark
+from pipeline.study.train import TrainOptions, train
 
 MODALITY = "flair"
 CONTRAST = "bright"  # as gliomas are on FLAIR, nearly always
@@ -26,77 +23,92 @@ SPACING_MM = 2.0
 SLICES_PER_EPOCH = 1024
 
 
+@dataclass(frozen=True)
+class Demonstration:
+    """What the demo leaves.
+
+    Attributes:
+        table: of the methods, as markdown, under a line that says on what.
+        pictures: a page of cases.
+        report: the page to look at.
+    """
+
+    table: str
+    pictures: Path | None
+    report: Path
+
+
 def demo(
-    out_dir: Path,
+    out: Path | str,
     *,
     seed: int = 0,
     epochs: int | None = None,
-    device: torch.device | None = None,
-    progress: bool = True,
-) -> tuple[str, Path, Path]:
+    execution: Execution = Execution(),
+) -> Demonstration:
     """Cohorts, training, calibration, benchmark, report; resumes where it was broken off.
 
     The test cohort is drawn from another seed than the training cohort: its anatomies were never
     seen, and no tumour was. Its tumours are bright, as gliomas are on FLAIR.
 
-    Returns:
-        The table as markdown, the page of pictures, and the report.
+    Args:
+        out: a folder.
+        seed: of everything drawn.
+        epochs: of the training; None takes some minutes' worth.
+        execution: progress, device.
     """
-    training_dir, test_dir, run_dir = out_dir / "healthy", out_dir / "test", out_dir / "run"
+    folder = Path(out)
+    _write_cohorts(folder, seed, execution)
+    selection = Selection(modalities=(MODALITY,))
+    settings = {
+        "training.epochs": epochs or EPOCHS,
+        "training.slices_per_epoch": SLICES_PER_EPOCH,
+        "seed": seed,
+    }
+    run = train(
+        folder / TRAINING,
+        folder / "run",
+        options=TrainOptions(settings=settings, resume=True),
+        selection=selection,
+        execution=execution,
+    )
+    training_figure(run.path)
+    ready = (None, "simplex")
+    names = [name for name, m in METHODS.items() if m.by_default and m.noise in ready]
+    cohort = f"phantoms, {SPACING_MM:g} mm, {CONTRAST} tumours, seed {2 * seed + 1}"
+    scored = benchmark(
+        folder / TEST,
+        folder,
+        options=BenchmarkOptions(models=(run.path,), methods=names, seed=seed, cohort=cohort),
+        selection=selection,
+        execution=replace(execution, overwrite=True),
+    )
+    n_cases = scored.summary.n_cases
+    title = f"{n_cases} synthetic brains never seen, {N_TEST_TUMOUR} with a {CONTRAST} tumour:"
+    page = write_report(folder, execution=execution)
+    return Demonstration(f"{title}\n\n{format_table(scored.summary)}", scored.pictures, page)
+
+
+TRAINING, TEST = "healthy", "test"
+"""Folders of the two cohorts."""
+
+
+def _write_cohorts(folder: Path, seed: int, execution: Execution) -> None:
     write_cohort(
-        training_dir,
+        folder / TRAINING,
         [MODALITY],
         n_healthy=N_TRAINING,
         n_tumour=0,
         seed=2 * seed,
         spacing_mm=SPACING_MM,
-        progress=progress,
+        progress=execution.progress,
     )
     write_cohort(
-        test_dir,
+        folder / TEST,
         [MODALITY],
         n_healthy=N_TEST_HEALTHY,
         n_tumour=N_TEST_TUMOUR,
         seed=2 * seed + 1,
         spacing_mm=SPACING_MM,
         contrast=CONTRAST,
-        progress=progress,
+        progress=execution.progress,
     )
-    config = override(
-        preset_config("tiny", (MODALITY,)),
-        {
-            "training.epochs": epochs or EPOCHS,
-            "training.slices_per_epoch": SLICES_PER_EPOCH,
-            "seed": seed,
-        },
-    )
-    healthy, _ = healthy_for_training(find_cases(training_dir, modalities=[MODALITY]))
-    train(healthy, config, run_dir, resume=True, device=device, progress=progress)
-    training_figure(run_dir)
-    execution = Execution(progress=progress, overwrite=True)
-    model = complete_run(run_dir, device=device, execution=execution)
-    models = {model.noise: model}
-    names, _ = runnable([name for name, m in METHODS.items() if m.by_default], models)
-    cases = find_cases(test_dir, modalities=[MODALITY]).cases
-    calibration = complete_calibration(
-        models,
-        names,
-        CaseTransforms(config.modalities, config.grid),
-        seed=seed,
-        execution=execution,
-    )
-    summary, _ = benchmark(
-        cases,
-        names,
-        models,
-        calibration,
-        config,
-        out_dir,
-        cohort_name=f"phantoms, {SPACING_MM:g} mm, {CONTRAST} tumours, seed {2 * seed + 1}",
-        seed=seed,
-        execution=execution,
-    )
-    title = f"{len(cases)} synthetic brains never seen, {N_TEST_TUMOUR} with a {CONTRAST} tumour:"
-    pictures = benchmark_figures(out_dir, cases)
-    page = write_report(out_dir, execution=execution)
-    return f"{title}\n\n{format_table(summary)}", pictures, page

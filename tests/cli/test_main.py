@@ -1,47 +1,47 @@
-"""What the command line says, and how fast it says it."""
+"""What the command line says, to whom, and that it only parses."""
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import main
+from pipeline.cli.main import main, parser
 
-COMMANDS = (
-    *(
-        "cases",
-        "phantom",
-        "train",
-        "detect",
-        "evaluate",
-        "benchmark",
-        "report",
-        "figures",
-        "app",
-        "demo",
-    ),
-)
 WRONG = ["report", "nowhere"]
 
 
-def help_of(*words: str) -> tuple[str, float]:
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *words, "--help"], capture_output=True, check=True
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command by name."""
+    (action,) = (
+        action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)
     )
-    return done.stdout.decode(), time.monotonic() - start
+    return dict(action.choices)
 
 
-def test_help_comes_at_once_and_shows_examples() -> None:
-    answers = [help_of() for _ in range(3)]
-    assert min(seconds for _, seconds in answers) < 0.5
+COMMANDS = commands()
+
+
+def test_every_command_is_there() -> None:
+    assert set(COMMANDS) == {
+        *("cases", "phantom", "train", "detect", "fuse", "evaluate", "benchmark"),
+        *("export", "report", "figures", "app", "demo"),
+    }
+
+
+def test_help_shows_every_command_and_examples() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--help"], capture_output=True, check=True
+    )
+    text = done.stdout.decode()
     for name in COMMANDS:
-        assert f"\n    {name} " in answers[0][0] or f"\n    {name}\n" in answers[0][0]
-    assert "examples:\n  anomap demo" in answers[0][0]
+        assert f"\n    {name} " in text or f"\n    {name}\n" in text
+    assert "examples:\n  anomap demo" in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -49,7 +49,25 @@ def test_each_command_has_an_example(name: str, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as stopped:
         main([name, "--help"])
     assert stopped.value.code == 0
-    assert f"example:\n  anomap {name} " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "example:\n  anomap " in printed
+    assert f"\n  anomap {name} " in printed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_option_says_what_it_is(name: str) -> None:
+    for action in COMMANDS[name]._actions:
+        assert action.help, f"{name} {action.option_strings or action.dest}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_example_parses(name: str) -> None:
+    lines = str(COMMANDS[name].epilog).splitlines()
+    examples = [line.strip() for line in lines if line.strip().startswith("anomap ")]
+    assert examples
+    for example in examples:
+        words = [word.strip("'") for word in example.split()[1:]]
+        assert parser().parse_args(words).command == words[0]
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -110,3 +128,38 @@ def test_threads_wait_asleep_unless_the_user_says_how(
 def test_torch_is_loaded_after_the_choice_how_threads_wait() -> None:
     code = "import sys, pipeline.cli.main; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_path_that_is_not_there_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    for words in (
+        ["detect", missing, "-o", "out"],
+        ["train", missing, "--modality", "flair", "-o", "run"],
+        ["benchmark", missing, "--modality", "flair", "-o", "out"],
+        ["evaluate", "out", "--labels", missing],
+        ["cases", missing],
+        ["fuse", missing, missing, "-o", "out"],
+    ):
+        code = (
+            "import sys; from pipeline.cli.main import main; "
+            f"status = main({words!r}); print(status, 'torch' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        assert done.stdout.decode().split() == ["2", "False"]
+        assert done.stderr.decode() == f"anomap: {missing}: no such file or folder\n"
+
+
+def test_what_the_package_logs_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        main(WRONG)
+    capsys.readouterr()
+    logging.getLogger("pipeline.study.selection").warning("note: %s", "for people")
+    assert capsys.readouterr().err == "note: for people\n"
+
+
+def test_a_negative_number_of_failures_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cases", str(Path(__file__).parent), "--max-failures", "-1"]) == 2
+    assert "no case" in capsys.readouterr().err
+    words = ["detect", str(Path(__file__).parent), "-o", "out", "--max-failures", "-1"]
+    assert main(words) == 2
+    assert "--max-failures -1: expected 0 or more" in capsys.readouterr().err

@@ -1,0 +1,128 @@
+"""``anomap detect`` and ``anomap fuse``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pipeline.cli.options import (
+    Commands,
+    add_command,
+    add_modality,
+    add_overwrite,
+    add_selection,
+    check_there,
+    execution_of,
+    finish,
+    selection_of,
+    to_look_at,
+)
+
+
+def add_detect(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """``anomap detect``."""
+    parser = add_command(
+        commands,
+        common,
+        "detect",
+        "anomaly map, mask and pseudo-healthy image of each case, on its own grid",
+        "anomap detect patient_flair.nii.gz -o out/\n"
+        "  anomap detect patient_flair.nii.gz --model runs/flair -o out/",
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="+", metavar="IN", help="scans, case folders, cohorts, datalists"
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="RUN_OR_BUNDLE",
+        help="a zipped bundle fits too; or phantom: weights of synthetic FLAIR alone (default: "
+        "weights that come with anomap, for FLAIR and T1)",
+    )
+    add_modality(
+        parser,
+        required=False,
+        text="where no name of a file says it, and no --model is given: flair or t1",
+    )
+    parser.add_argument(
+        "--any-scan",
+        action="store_true",
+        help="do not refuse scans that look unlike what the shipped weights were made for",
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="OUT", help="gets a folder for each case"
+    )
+    parser.add_argument("--false-positive-rate", type=float, help="of the threshold (default 0.01)")
+    add_overwrite(parser)
+    add_selection(parser)
+    parser.set_defaults(run=_run_detect)
+
+
+def _run_detect(arguments: argparse.Namespace) -> int:
+    check_there(arguments.data)
+    from pipeline.study.detect import DetectOptions, detect
+
+    options = DetectOptions(
+        model=arguments.model,
+        false_positive_rate=arguments.false_positive_rate,
+        any_scan=arguments.any_scan,
+        brain_extraction=arguments.brain_extraction,
+        seed=arguments.seed,
+    )
+    detected = detect(
+        arguments.data,
+        arguments.out,
+        options=options,
+        selection=selection_of(arguments),
+        execution=execution_of(arguments),
+    )
+    return finish(
+        detected.failed,
+        f"{len(detected.done)} cases in {arguments.out}; {to_look_at(arguments.out)}",
+    )
+
+
+def add_fuse(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """``anomap fuse``."""
+    parser = add_command(
+        commands,
+        common,
+        "fuse",
+        "results of several modalities or weights to one map and mask of each case",
+        "anomap detect patients/ --modality flair -o out_flair/\n"
+        "  anomap detect patients/ --modality t1 -o out_t1/\n"
+        "  anomap fuse out_flair/ out_t1/ -o out/",
+    )
+    parser.add_argument(
+        "results", type=Path, nargs="+", metavar="RESULTS", help="of detect or benchmark"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="OUT", help="gets a folder for each case"
+    )
+    parser.add_argument(
+        "--rule",
+        default="any",
+        help="any: one scan that shows it is enough; mean: all of them count (default any)",
+    )
+    parser.add_argument(
+        "--false-positive-rate",
+        type=float,
+        default=0.01,
+        help="of the threshold, at most (default 0.01)",
+    )
+    add_overwrite(parser)
+    parser.set_defaults(run=_run_fuse)
+
+
+def _run_fuse(arguments: argparse.Namespace) -> int:
+    check_there(arguments.results)
+    from pipeline.detection.fusion import fuse_folders
+
+    done, failed = fuse_folders(
+        arguments.results,
+        arguments.out,
+        rule=arguments.rule,
+        false_positive_rate=arguments.false_positive_rate,
+        execution=execution_of(arguments),
+    )
+    return finish(failed, f"{len(done)} cases in {arguments.out}; {to_look_at(arguments.out)}")

@@ -1,0 +1,182 @@
+"""Options that several commands share, and how a command ends."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.cases.loop import Execution
+    from pipeline.cases.several import Selection
+
+RED, GREEN = "31", "32"
+DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit statuses."""
+LABEL_SCHEMES = ("auto", "brats2018", "brats2023", "msd", "binary")
+
+Commands = Any
+"""What `add_subparsers` returns; argparse has no public name for it."""
+
+
+# --- parsers -------------------------------------------------------------------------------------
+
+
+def common_options() -> argparse.ArgumentParser:
+    """Options of every command, as a parent of its parser."""
+    common = argparse.ArgumentParser(add_help=False)
+    group = common.add_argument_group("common")
+    group.add_argument("--seed", type=int, default=0, help="of everything drawn (default 0)")
+    group.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
+    group.add_argument(
+        "--max-failures",
+        type=int,
+        metavar="N",
+        help="stop once more than N cases have failed (default: go on to the last)",
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress bars (nor in a log)")
+    group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
+    return common
+
+
+def add_command(
+    commands: Commands, common: argparse.ArgumentParser, name: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    """The parser of a command, with its one line and its example."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        parents=[common],
+        help=text,
+        description=text,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Options that say which cases are meant; see `selection_of`."""
+    parser.add_argument(
+        "--healthy", action="store_true", help="all cases of DATA are people without a lesion"
+    )
+    parser.add_argument("--section", help="the key of a datalist to read (default: all)")
+    parser.add_argument(
+        "--label-scheme",
+        choices=LABEL_SCHEMES,
+        help="what label values mean (default: by name and value)",
+    )
+    parser.add_argument(
+        "--leave-out", default="", metavar="NAMES", help="cases not to use, separated by commas"
+    )
+    add_brain_extraction(parser)
+
+
+def add_brain_extraction(parser: argparse.ArgumentParser) -> None:
+    """``--brain-extraction``."""
+    parser.add_argument(
+        "--brain-extraction",
+        choices=("deepbet",),
+        help="for heads that are not skull-stripped and have no mask (T1w)",
+    )
+
+
+def add_modality(parser: argparse.ArgumentParser, *, required: bool, text: str = "") -> None:
+    """``--modality``."""
+    parser.add_argument(
+        "--modality",
+        type=_modalities,
+        required=required,
+        help=text or "flair, t1, t1ce, t2; several separated by commas become channels",
+    )
+
+
+def _modalities(text: str) -> tuple[str, ...]:
+    from pipeline.cases.layouts import canonical_modality
+
+    return tuple(canonical_modality(part.strip()) for part in text.split(",") if part.strip())
+
+
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """``--overwrite``."""
+    parser.add_argument("--overwrite", action="store_true", help="do finished cases again")
+
+
+# --- what they mean ------------------------------------------------------------------------------
+
+
+def selection_of(arguments: argparse.Namespace) -> Selection:
+    """The cases that are meant, from `add_selection` and `add_modality`."""
+    from pipeline.cases.several import Selection
+
+    return Selection(
+        modalities=getattr(arguments, "modality", None),
+        healthy=True if arguments.healthy else None,
+        section=arguments.section,
+        label_scheme=getattr(arguments, "label_scheme", None),
+        leave_out=tuple(name for name in arguments.leave_out.split(",") if name),
+    )
+
+
+def execution_of(arguments: argparse.Namespace) -> Execution:
+    """How the work is done, from `common_options` and `add_overwrite`."""
+    from pipeline.cases.loop import Execution
+
+    return Execution(
+        progress=not arguments.quiet,
+        overwrite=getattr(arguments, "overwrite", False),
+        max_failures=arguments.max_failures,
+        device=arguments.device,
+    )
+
+
+def check_there(paths: list[Path]) -> None:
+    """See at once, before anything slow is imported, that one of the paths is there.
+
+    Raises:
+        InputError: none is.
+    """
+    if paths and not any(path.expanduser().exists() for path in paths):
+        raise InputError(f"{paths[0]}: no such file or folder")
+
+
+# --- how a command ends --------------------------------------------------------------------------
+
+
+def finish(failed: Mapping[str, str], message: str) -> int:
+    """Print the failures and where the result lies; the exit status."""
+    for name, reason in failed.items():
+        complain(f"{name} failed: {reason}")
+    print(_painted(message, GREEN, sys.stdout))
+    return SOME_FAILED if failed else DONE
+
+
+def to_look_at(out: Path) -> str:
+    """What to do next with a folder of results."""
+    return f"to look at every case: anomap report {shlex.quote(str(out))}"
+
+
+def complain(message: str) -> None:
+    """Print a line to standard error."""
+    print(f"{_painted('anomap:', RED, sys.stderr)} {message}", file=sys.stderr)
+
+
+def _painted(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour, on a terminal that has not asked for none (no-color.org)."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\033[{colour}m{text}\033[0m"
+
+
+class ToStandardError(logging.Handler):
+    """Prints what the package logs for people, to the standard error of the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        print(record.getMessage(), file=sys.stderr)

@@ -1,0 +1,141 @@
+"""``anomap train`` and ``anomap demo``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pipeline.cli.options import (
+    Commands,
+    add_command,
+    add_modality,
+    add_selection,
+    check_there,
+    execution_of,
+    finish,
+    selection_of,
+)
+from pipeline.errors import InputError
+
+
+def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """``anomap train``."""
+    parser = add_command(
+        commands,
+        common,
+        "train",
+        "train on healthy cases, then calibrate on held-out healthy ones",
+        "anomap train IXI/ --modality t1 --healthy -o runs/t1 --preset small",
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="+", metavar="DATA", help="folders or datalists of healthy scans"
+    )
+    add_modality(parser, required=True)
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="RUN", help="folder of the run"
+    )
+    parser.add_argument(
+        "--preset", default="tiny", help="tiny (default), small, base or paper; see README"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
+    parser.add_argument(
+        "--noise",
+        choices=("simplex", "gaussian", "coarse", "mixed"),
+        help="that is added in training (default: simplex)",
+    )
+    parser.add_argument("--epochs", type=int, help="passes (default: the preset's)")
+    parser.add_argument("--hold-out", type=int, default=0, help="subjects not to touch at all")
+    parser.add_argument(
+        "--extra",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DATA",
+        help="healthy cases that are only trained on, as phantoms: no atlas, no threshold of them",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting of config.yaml, as training.batch_size=8",
+    )
+    add_selection(parser)
+    parser.set_defaults(run=_run_train)
+
+
+def _run_train(arguments: argparse.Namespace) -> int:
+    check_there(arguments.data)
+    from pipeline.study.train import TrainOptions, train
+
+    options = TrainOptions(
+        preset=arguments.preset,
+        settings=_settings(arguments),
+        extra=tuple(arguments.extra),
+        brain_extraction=arguments.brain_extraction,
+        resume=arguments.resume,
+    )
+    run = train(
+        arguments.data,
+        arguments.out,
+        options=options,
+        selection=selection_of(arguments),
+        execution=execution_of(arguments),
+    )
+    if run.was_finished:
+        return finish({}, f"already finished: run in {run.path}")
+    return finish(
+        run.failed, f"run in {run.path}; look at it with: tensorboard --logdir {run.path}"
+    )
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Dotted key to value, of all options that are settings of a run."""
+    import yaml
+
+    values: dict[str, Any] = {"seed": arguments.seed, "hold_out": arguments.hold_out}
+    if arguments.noise:
+        values["diffusion.noise"] = arguments.noise
+    if arguments.epochs is not None:
+        values["training.epochs"] = arguments.epochs
+    for assignment in arguments.set:
+        key, separator, text = assignment.partition("=")
+        if not separator:
+            raise InputError(f"--set {assignment}: expected KEY=VALUE")
+        values[key] = yaml.safe_load(text)
+    return values
+
+
+def add_demo(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """``anomap demo``."""
+    parser = add_command(
+        commands,
+        common,
+        "demo",
+        "all of it on synthetic brains: cohort, training, detection, table, pictures, report",
+        "anomap demo -o demo/",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="OUT",
+        help="folder of everything (default demo)",
+    )
+    parser.add_argument("--epochs", type=int, help="of the training (default: some minutes' worth)")
+    parser.set_defaults(run=_run_demo)
+
+
+def _run_demo(arguments: argparse.Namespace) -> int:
+    from pipeline.study.demo import demo
+
+    made = demo(
+        arguments.out,
+        seed=arguments.seed,
+        epochs=arguments.epochs,
+        execution=execution_of(arguments),
+    )
+    print(made.table)
+    return finish({}, f"pictures in {made.pictures}\nreport in {made.report}; open it in a browser")

@@ -1,0 +1,122 @@
+"""``anomap detect``: scans to maps, masks and pseudo-healthy images, with weights that fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipeline.cases.brain_extraction import make_extractor
+from pipeline.cases.loop import Execution
+from pipeline.cases.several import Selection, find_all
+from pipeline.cases.transforms import CaseTransforms
+from pipeline.detection.detect import detect_cases, make_detector
+from pipeline.detection.fitness import check_for_shipped
+from pipeline.detection.methods import OURS
+from pipeline.errors import InputError
+from pipeline.files.record.calibration import Calibration
+from pipeline.run.locate import is_shipped, run_folder, shipped_run
+from pipeline.run.model import load_model, usable_device
+from pipeline.study.selection import Paths, as_paths, find_said
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """With what is detected.
+
+    Attributes:
+        model: a run, a bundle, its zip, or a name of weights that come with anomap; None takes
+            those for the modality of the scans.
+        false_positive_rate: share of healthy voxels above the threshold; None takes the run's.
+        any_scan: do not refuse scans that look unlike what shipped weights were made for.
+        brain_extraction: a name in `EXTRACTORS`, for heads that are not skull-stripped.
+        seed: of the noise.
+    """
+
+    model: Path | str | None = None
+    false_positive_rate: float | None = None
+    any_scan: bool = False
+    brain_extraction: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DetectedCases:
+    """What became of the cases.
+
+    Attributes:
+        folder: holds ``<case>/`` of each that is done.
+        done: names, those included that were done before.
+        failed: case, or path without one -> reason.
+    """
+
+    folder: Path
+    done: tuple[str, ...]
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def detect(
+    data: Paths,
+    out: Path | str,
+    *,
+    options: DetectOptions = DetectOptions(),
+    selection: Selection = Selection(),
+    execution: Execution = Execution(),
+) -> DetectedCases:
+    """Make anomaly map, mask and pseudo-healthy image of each case, on its own grid.
+
+    Args:
+        data: scans, case folders, cohorts or datalists.
+        out: gets ``<case>/`` with ``anomaly.nii.gz`` (>= 0, higher = more anomalous),
+            ``mask.nii.gz``, ``pseudo_healthy.nii.gz``, ``brain_mask.nii.gz``, ``result.json``.
+        options: weights and threshold.
+        selection: which cases.
+        execution: progress, device, allowed failures, finished cases again or not.
+
+    Raises:
+        InputError: no case, no weights that fit, or a folder that cannot be written to.
+    """
+    folder = Path(out)
+    run = _run_of(data, options, selection)
+    model = load_model(run, usable_device(execution.device))
+    config = model.config
+    cohort = find_said(data, replace(selection, modalities=config.modalities))
+    detector = make_detector(
+        OURS,
+        model,
+        Calibration.of(run),
+        false_positive_rate=options.false_positive_rate,
+        seed=options.seed,
+    )
+    if is_shipped(run) and not options.any_scan:
+        check = check_for_shipped(model, "--any-scan detects all the same")
+        detector = replace(detector, check=check)
+    extract_brain = make_extractor(options.brain_extraction)
+    failed = detect_cases(
+        cohort.cases,
+        {OURS: detector},
+        CaseTransforms(config.modalities, config.grid, extract_brain),
+        {OURS: folder},
+        execution=execution,
+    )
+    done = tuple(case.name for case in cohort.cases if case.name not in failed)
+    return DetectedCases(folder, done, {**cohort.incomplete, **failed})
+
+
+def _run_of(data: Paths, options: DetectOptions, selection: Selection) -> Path:
+    """The run folder of the weights that are named, or that fit the scans.
+
+    Raises:
+        InputError: there are none, or the cases have no modality in common.
+    """
+    if options.model is not None:
+        return run_folder(Path(options.model))
+    if selection.modalities:
+        return shipped_run(selection.modalities)
+    common = [set(case.images) for case in find_all(as_paths(data), selection).cases]
+    at_hand = set.intersection(*common)
+    if not at_hand:
+        raise InputError(
+            "the cases have no modality in common: say which with --modality, or give them in "
+            "separate commands"
+        )
+    return shipped_run(sorted(at_hand))

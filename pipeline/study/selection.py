@@ -1,0 +1,46 @@
+"""The cases that a user means, and what is said about those that are not used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline.cases.cohort import Case, Cohort, healthy_for_training
+from pipeline.cases.several import Selection, find_all
+
+logger = logging.getLogger(__name__)
+
+Paths = Path | str | Sequence[Path | str]
+"""One path or several: scans, case folders, cohorts, datalists."""
+
+
+def as_paths(paths: Paths) -> list[Path]:
+    """One path or several, as a list."""
+    return [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
+
+
+def find_said(paths: Paths, selection: Selection) -> Cohort:
+    """As `find_all`; what was assumed and what cannot be used is logged, before any long work."""
+    cohort = find_all(as_paths(paths), selection)
+    for note in cohort.notes:
+        logger.warning("note: %s", note)
+    say_unused(cohort.incomplete.items())
+    return cohort
+
+
+def find_healthy(paths: Paths, selection: Selection) -> list[Case]:
+    """The cases that a model may learn from; why the others may not is logged.
+
+    Raises:
+        InputError: none is left.
+    """
+    healthy, refused = healthy_for_training(find_said(paths, selection))
+    say_unused(refused.items())
+    return healthy
+
+
+def say_unused(reasons: Iterable[tuple[str, str]]) -> None:
+    """Log the cases that are not used, a line each."""
+    for name, reason in reasons:
+        logger.warning("not used: %s: %s", name, reason)

@@ -1,0 +1,132 @@
+"""``anomap train``: from folders of healthy scans to a run that can detect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.cases.brain_extraction import make_extractor
+from pipeline.cases.cohort import Case
+from pipeline.cases.loop import Execution
+from pipeline.cases.several import Selection
+from pipeline.errors import InputError
+from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, WEIGHTS
+from pipeline.run.config import RunConfig, load_config, override, preset_config
+from pipeline.run.model import usable_device
+from pipeline.study.completion import complete_run
+from pipeline.study.selection import Paths, find_healthy
+from pipeline.training import engine
+
+FINISHED = (WEIGHTS, ATLASES, CALIBRATION)
+"""Files of a run that needs no more training."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a run is trained.
+
+    Attributes:
+        preset: a name in `pipeline.run.config.PRESETS`.
+        settings: dotted key to value, over the preset's: ``training.epochs``, ``seed`` ...
+        extra: healthy cases that are only trained on: no atlas, no threshold of them.
+        brain_extraction: a name in `EXTRACTORS`, for heads that are not skull-stripped.
+        resume: go on with a broken-off training, or leave a finished one as it is.
+    """
+
+    preset: str = "tiny"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    extra: tuple[Path, ...] = ()
+    brain_extraction: str | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run that can detect.
+
+    Attributes:
+        path: its folder.
+        failed: case -> reason of those that could not be used.
+        was_finished: nothing had to be done.
+    """
+
+    path: Path
+    failed: dict[str, str] = field(default_factory=dict)
+    was_finished: bool = False
+
+
+def train(
+    data: Paths,
+    run_dir: Path | str,
+    *,
+    options: TrainOptions = TrainOptions(),
+    selection: Selection = Selection(),
+    execution: Execution = Execution(),
+) -> TrainedRun:
+    """Train on healthy cases, then make atlases and thresholds of held-out healthy ones.
+
+    Args:
+        data: folders or datalists; a case with a lesion label never enters.
+        run_dir: gets ``config.yaml``, ``model.pt``, ``atlases.npz``, ``calibration.json``,
+            ``datalist.json``, ``loss.csv``, ``tensorboard/``.
+        options: preset, settings, further cases.
+        selection: which cases; its modalities are needed.
+        execution: progress, device, allowed failures.
+
+    Raises:
+        InputError: no modality, too few cases, or the folder holds another run.
+    """
+    run = Path(run_dir)
+    config = run_config(options, selection)
+    if options.resume and _is_finished(run, config):
+        return TrainedRun(run, was_finished=True)
+    usable_device(execution.device)
+    extract_brain = make_extractor(options.brain_extraction)
+    meant = replace(selection, modalities=config.modalities)
+    cases = find_healthy(data, meant)
+    extra = _find_extra(options.extra, meant, {case.name for case in cases})
+    failed = engine.train(
+        cases,
+        config,
+        run,
+        extra=extra,
+        resume=options.resume,
+        extract_brain=extract_brain,
+        device=usable_device(execution.device),
+        progress=execution.progress,
+    )
+    completed = complete_run(run, extract_brain=extract_brain, execution=execution)
+    return TrainedRun(run, failed | completed.failed)
+
+
+def run_config(options: TrainOptions, selection: Selection) -> RunConfig:
+    """Every setting of the run that is asked for.
+
+    Raises:
+        InputError: no modality is named, an unknown preset or setting, a bad value.
+    """
+    if not selection.modalities:
+        raise InputError("say which modality to train on: --modality flair, t1, t1ce or t2")
+    preset = preset_config(options.preset, selection.modalities)
+    return override(preset, dict(options.settings))
+
+
+def _is_finished(run: Path, config: RunConfig) -> bool:
+    there = all((run / name).is_file() for name in FINISHED)
+    return there and load_config(run / CONFIG) == config
+
+
+def _find_extra(paths: tuple[Path, ...], selection: Selection, taken: set[str]) -> list[Case]:
+    """The cases that are only trained on.
+
+    Raises:
+        InputError: one has the name of another case.
+    """
+    if not paths:
+        return []
+    extra = find_healthy(paths, selection)
+    if repeated := sorted(taken & {case.name for case in extra}):
+        raise InputError(f"--extra: a case named {repeated[0]!r} was already found elsewhere")
+    return extra
