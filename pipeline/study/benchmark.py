@@ -26,7 +26,7 @@ from pipeline.run.model import Model, load_model, usable_device
 from pipeline.scores.evaluation import evaluate_folder, write_results
 from pipeline.study.completion import complete_calibration
 from pipeline.study.people import models_by_noise, seen_before
-from pipeline.study.selection import Paths, as_paths, find_healthy, find_said
+from pipeline.study.selection import Paths, as_paths, find_beside, find_said, healthy_of
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +98,7 @@ def benchmark(
     _warn_of_leaks(cohort.cases, contest.models)
     healthy = None
     if options.calibrate_on is not None:
-        healthy_ones = Selection(modalities=meant.modalities, healthy=True)
-        healthy = find_healthy(options.calibrate_on, healthy_ones)
+        healthy = healthy_of(find_beside(options.calibrate_on, replace(meant, healthy=True)))
     calibration = complete_calibration(
         contest.models,
         contest.names,

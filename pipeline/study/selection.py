@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cases.cohort import Case, Cohort, healthy_for_training
 from pipeline.cases.several import Selection, find_all
+from pipeline.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +37,44 @@ def find_healthy(paths: Paths, selection: Selection) -> list[Case]:
     Raises:
         InputError: none is left.
     """
-    healthy, refused = healthy_for_training(find_said(paths, selection))
+    return healthy_of(find_said(paths, selection))
+
+
+def healthy_of(cohort: Cohort) -> list[Case]:
+    """Those of a cohort that a model may learn from; why the others may not is logged.
+
+    Raises:
+        InputError: none is left.
+    """
+    healthy, refused = healthy_for_training(cohort)
     say_unused(refused.items())
     return healthy
+
+
+def find_beside(paths: Paths, selection: Selection) -> Cohort:
+    """Further cases beside those that a selection is about, by the same modalities and words.
+
+    The section is that of datalists among the paths; names to leave out are not looked for.
+    """
+    wanted = as_paths(paths)
+    lists = all(path.suffix.lower() == ".json" for path in wanted)
+    section = selection.section if lists else None
+    return find_said(wanted, replace(selection, section=section, leave_out=()))
+
+
+def without(cohorts: Sequence[Cohort], names: Sequence[str]) -> list[Cohort]:
+    """Cohorts without some cases.
+
+    Raises:
+        InputError: a name is in none of them.
+    """
+    there = {case.name for cohort in cohorts for case in cohort.cases}
+    if unknown := sorted(set(names) - there):
+        raise InputError(f"--leave-out {unknown[0]}: no case of that name in {cohorts[0].root}")
+    return [
+        replace(cohort, cases=tuple(case for case in cohort.cases if case.name not in names))
+        for cohort in cohorts
+    ]
 
 
 def say_unused(reasons: Iterable[tuple[str, str]]) -> None:

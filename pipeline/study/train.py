@@ -16,7 +16,7 @@ from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, WEIGHTS
 from pipeline.run.config import RunConfig, load_config, override, preset_config
 from pipeline.run.model import usable_device
 from pipeline.study.completion import complete_run
-from pipeline.study.selection import Paths, find_healthy
+from pipeline.study.selection import Paths, find_beside, find_said, healthy_of, without
 from pipeline.training import engine
 
 FINISHED = (WEIGHTS, ATLASES, CALIBRATION)
@@ -84,9 +84,7 @@ def train(
         return TrainedRun(run, was_finished=True)
     usable_device(execution.device)
     extract_brain = make_extractor(options.brain_extraction)
-    meant = replace(selection, modalities=config.modalities)
-    cases = find_healthy(data, meant)
-    extra = _find_extra(options.extra, meant, {case.name for case in cases})
+    cases, extra = _find(data, options.extra, replace(selection, modalities=config.modalities))
     failed = engine.train(
         cases,
         config,
@@ -118,15 +116,19 @@ def _is_finished(run: Path, config: RunConfig) -> bool:
     return there and load_config(run / CONFIG) == config
 
 
-def _find_extra(paths: tuple[Path, ...], selection: Selection, taken: set[str]) -> list[Case]:
-    """The cases that are only trained on.
+def _find(
+    data: Paths, extra: tuple[Path, ...], selection: Selection
+) -> tuple[list[Case], list[Case]]:
+    """The healthy cases to learn and measure from, and those that are only trained on.
 
     Raises:
-        InputError: one has the name of another case.
+        InputError: none is left, two have one name, or a name to leave out is in neither.
     """
-    if not paths:
-        return []
-    extra = find_healthy(paths, selection)
-    if repeated := sorted(taken & {case.name for case in extra}):
+    cohorts = [find_said(data, replace(selection, leave_out=()))]
+    if extra:
+        cohorts.append(find_beside(extra, selection))
+    cases, *further = (healthy_of(one) for one in without(cohorts, selection.leave_out))
+    only_trained = [case for some in further for case in some]
+    if repeated := sorted({c.name for c in cases} & {c.name for c in only_trained}):
         raise InputError(f"--extra: a case named {repeated[0]!r} was already found elsewhere")
-    return extra
+    return cases, only_trained

@@ -1,0 +1,76 @@
+"""What follows a training, and thresholds that a run lacks."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from pipeline.cases.loop import QUIET
+from pipeline.cases.transforms import CaseTransforms
+from pipeline.files.record.calibration import Calibration
+from pipeline.run.model import load_model
+from pipeline.study.completion import complete_calibration, complete_run
+from pipeline.study.people import cases_of_run, seen_before
+
+
+def test_a_run_without_atlases_and_thresholds_gets_them(run: Path) -> None:
+    (run / "atlases.npz").unlink()
+    (run / "calibration.json").unlink()
+    completed = complete_run(run, execution=QUIET)
+    assert completed.failed == {}
+    assert set(completed.model.atlases) == {"intensity", "residual"}
+    calibration = Calibration.of(run)
+    assert calibration.cases == ("phantom_h001",)
+    assert {"anomap", "intensity", "normative", "brain_damage"} <= set(calibration.methods)
+    before = (run / "atlases.npz").stat().st_mtime_ns
+    complete_run(run, execution=QUIET)
+    assert (run / "atlases.npz").stat().st_mtime_ns == before
+
+
+def test_an_unforeseen_error_in_one_case_does_not_end_a_completion(
+    run: Path, monkeypatch: pytest.MonkeyPatch, brains: Path
+) -> None:
+    tree = json.loads((run / "datalist.json").read_text())
+    tree["validation"] += [{**tree["training"][0], "name": "again"}]
+    tree["training"] = tree["training"][:1]
+    (run / "datalist.json").write_text(json.dumps(tree))
+    prepare = CaseTransforms.__call__
+
+    def break_one(self: CaseTransforms, case):  # type: ignore[no-untyped-def]
+        if case.name == "again":
+            raise ZeroDivisionError("of our own")
+        return prepare(self, case)
+
+    monkeypatch.setattr(CaseTransforms, "__call__", break_one)
+    completed = complete_run(run, execution=QUIET)
+    assert completed.failed == {"again": "ZeroDivisionError: of our own"}
+    assert Calibration.of(run).cases == ("phantom_h001",)
+
+
+def test_a_method_that_a_run_lacks_is_calibrated_on_its_own_people(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_model(run)
+    transforms = CaseTransforms(model.config.modalities, model.config.grid)
+    models = {model.noise: model}
+    stored = Calibration.of(run)
+    found = complete_calibration(models, ["anomap", "intensity"], transforms, execution=QUIET)
+    assert found.methods["anomap"] == stored.methods["anomap"]
+    assert set(found.methods) == {"anomap", "intensity"}
+    assert Calibration.of(run) == stored  # the file stays
+    (run / "datalist.json").unlink()
+    with caplog.at_level(logging.WARNING):
+        found = complete_calibration(models, ["intensity"], transforms, execution=QUIET)
+    assert set(found.methods) == {"anomap"}
+
+
+def test_cases_that_a_run_used_are_known(run: Path) -> None:
+    model = load_model(run)
+    cases = [*cases_of_run(model, "training"), *cases_of_run(model, "validation")]
+    assert [case.name for case in cases] == ["phantom_h000", "phantom_h001"]
+    assert seen_before(cases, {model.noise: model}) == ["phantom_h000", "phantom_h001"]
+    (run / "datalist.json").unlink()
+    assert seen_before(cases, {model.noise: model}) == []

@@ -1,0 +1,95 @@
+"""Training as a command and as a function: which cases, when nothing is left to do."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from study_cases import FLAIR
+
+from pipeline import Execution, InputError, TrainOptions, train
+from pipeline.cases.cohort import find_cases, write_datalist
+from pipeline.cases.loop import QUIET
+from pipeline.files.record.people import Datalist
+from pipeline.files.record.run import RunRecord
+from pipeline.study.train import _find, run_config
+
+SMALL = {
+    **{"grid.size": 32, "grid.spacing_mm": 6.5, "grid.slice_spacing_mm": 16.0},
+    **{"training.epochs": 1, "training.slices_per_epoch": 8, "training.batch_size": 4},
+    **{"detection.timesteps": [100], "detection.draws": 1, "validation_fraction": 0.5},
+}
+
+
+@pytest.mark.slow
+def test_a_run_is_left_that_says_who_was_used(brains: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = TrainOptions(settings=SMALL, extra=(tmp_path / "extra",))
+    shutil.copytree(brains / "healthy/phantom_h001", tmp_path / "extra/healthy/other")
+    selection = replace(FLAIR, leave_out=("other",))
+    with pytest.raises(InputError, match="already found elsewhere|too few|none of"):
+        train(brains / "healthy", run, options=options, selection=FLAIR, execution=QUIET)
+    for path in (tmp_path / "extra/healthy/other").iterdir():
+        path.rename(path.with_name(path.name.replace("phantom_h001", "other")))
+    made = train(brains / "healthy", run, options=options, selection=FLAIR, execution=QUIET)
+    assert (made.path, made.failed, made.was_finished) == (run, {}, False)
+    datalist = Datalist.of(run)
+    assert datalist is not None
+    assert {name: len(cases) for name, cases in datalist.sections.items()} == {
+        "training": 1,
+        "validation": 1,
+        "extra": 1,
+    }
+    record = RunRecord.read(run / "run.json")
+    assert record.people == {"training": 1, "validation": 1, "extra": 1}
+    again = replace(options, resume=True)
+    finished = train(brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET)
+    assert finished.was_finished
+    with pytest.raises(InputError, match="extra cases|its extra|resume with the same"):
+        (run / "model.pt").unlink()
+        train(brains / "healthy", run, options=again, selection=selection, execution=QUIET)
+
+
+def test_a_modality_is_needed() -> None:
+    with pytest.raises(InputError, match="say which modality to train on"):
+        train("nowhere", "run")
+
+
+def test_settings_are_those_of_the_preset_and_the_users() -> None:
+    options = TrainOptions(settings={"training.epochs": 3, "seed": 7})
+    config = run_config(options, FLAIR)
+    assert (config.preset, config.training.epochs, config.seed) == ("tiny", 3, 7)
+    with pytest.raises(InputError, match="no setting 'training.epoch'"):
+        run_config(TrainOptions(settings={"training.epoch": 3}), FLAIR)
+    with pytest.raises(InputError, match="preset is one of"):
+        run_config(TrainOptions(preset="huge"), FLAIR)
+
+
+def test_a_device_that_is_not_there_is_told_before_cases_are_looked_for(tmp_path: Path) -> None:
+    execution = Execution(progress=False, device="cuda:77")
+    with pytest.raises(InputError, match="--device cuda:77"):
+        train("nowhere", tmp_path / "run", selection=FLAIR, execution=execution)
+
+
+def test_further_cases_are_found_by_the_same_words(brains: Path, tmp_path: Path) -> None:
+    """Section, label scheme and names to leave out hold for ``--extra`` as well."""
+    first, second = find_cases(brains / "healthy", modalities=["flair"]).cases
+    here, there = (replace(case, name=name) for case, name in ((first, "here"), (second, "there")))
+    main, extra = tmp_path / "main.json", tmp_path / "extra.json"
+    write_datalist(main, {"training": [first], "test": [second]})
+    write_datalist(extra, {"training": [here], "test": [there]})
+    selection = replace(FLAIR, section="training")
+    cases, further = _find(main, (extra,), selection)
+    assert [case.name for case in cases] == ["phantom_h000"]
+    assert [case.name for case in further] == ["here"]
+    cases, further = _find(main, (brains / "healthy/phantom_h001",), selection)
+    assert [case.name for case in further] == ["phantom_h001"]
+    everything = replace(FLAIR, leave_out=("there", "phantom_h001"))
+    cases, further = _find(main, (extra,), everything)
+    assert [case.name for case in (*cases, *further)] == ["phantom_h000", "here"]
+    with pytest.raises(InputError, match="--leave-out nobody: no case of that name"):
+        _find(main, (extra,), replace(FLAIR, leave_out=("nobody",)))
+    with pytest.raises(InputError, match="'phantom_h000' was already found elsewhere"):
+        _find(main, (brains / "healthy",), FLAIR)
