@@ -29,9 +29,8 @@ def test_every_method_is_scored_on_every_case(brains: Path, run: Path, tmp_path:
     assert found.summary == Summary.of(out)
     assert list(found.summary.methods) == ["anomap", "intensity", "intensity_dark"]
     assert found.summary.n_cases == 2
-    bright, dark = (
-        found.summary.methods[n].means["auroc"].mean for n in ("intensity", "intensity_dark")
-    )
+    methods = found.summary.methods
+    bright, dark = (methods[n].means["auroc"].mean for n in ("intensity", "intensity_dark"))
     assert bright is not None
     assert dark is not None
     assert bright > 0.8 > 0.2 > dark
@@ -108,8 +107,8 @@ def test_models_and_modality_must_fit(brains: Path, run: Path, tmp_path: Path) -
             options=BenchmarkOptions(models=(run,)),
             selection=Selection(modalities=("t1",)),
         )
+    options = BenchmarkOptions(models=(run, run))
     with pytest.raises(InputError, match="restores from simplex noise too; give one"):
-        options = BenchmarkOptions(models=(run, run))
         benchmark(brains, tmp_path / "out", options=options, selection=FLAIR)
 
 

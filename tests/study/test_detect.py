@@ -96,8 +96,8 @@ def test_without_a_model_the_modality_of_the_scans_decides(tmp_path: Path, brain
     with pytest.raises(InputError, match="weights come with anomap for flair and t1"):
         detect(tmp_path / "p_t2.nii.gz", tmp_path / "out", execution=QUIET)
     shutil.copy(scan, tmp_path / "q_flair.nii.gz")
+    paths = [tmp_path / "p_t2.nii.gz", tmp_path / "q_flair.nii.gz"]
     with pytest.raises(InputError, match="no modality in common"):
-        paths = [tmp_path / "p_t2.nii.gz", tmp_path / "q_flair.nii.gz"]
         detect(paths, tmp_path / "out", execution=QUIET)
     with pytest.raises(InputError, match="the scan is t2"):
         detect(

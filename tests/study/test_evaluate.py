@@ -52,7 +52,7 @@ def test_a_case_without_a_map_is_a_failure(brains: Path, maps: Path) -> None:
 
 
 def test_a_missing_folder_and_a_bad_threshold_are_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such folder; it should hold <case>/anomaly.nii.gz"):
+    with pytest.raises(InputError, match="no such folder; it should hold <case>"):
         evaluate(tmp_path / "missing", tmp_path)
     with pytest.raises(InputError, match="--threshold nan: expected a finite number"):
         EvaluateOptions(threshold=math.nan)

@@ -29,7 +29,7 @@ def test_a_run_is_left_that_says_who_was_used(brains: Path, tmp_path: Path) -> N
     options = TrainOptions(settings=SMALL, extra=(tmp_path / "extra",))
     shutil.copytree(brains / "healthy/phantom_h001", tmp_path / "extra/healthy/other")
     selection = replace(FLAIR, leave_out=("other",))
-    with pytest.raises(InputError, match="already found elsewhere|too few|none of"):
+    with pytest.raises(InputError, match="'phantom_h001' was already found elsewhere"):
         train(brains / "healthy", run, options=options, selection=FLAIR, execution=QUIET)
     for path in (tmp_path / "extra/healthy/other").iterdir():
         path.rename(path.with_name(path.name.replace("phantom_h001", "other")))
@@ -47,8 +47,8 @@ def test_a_run_is_left_that_says_who_was_used(brains: Path, tmp_path: Path) -> N
     again = replace(options, resume=True)
     finished = train(brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET)
     assert finished.was_finished
-    with pytest.raises(InputError, match="extra cases|its extra|resume with the same"):
-        (run / "model.pt").unlink()
+    (run / "model.pt").unlink()
+    with pytest.raises(InputError, match="resume with the same data"):
         train(brains / "healthy", run, options=again, selection=selection, execution=QUIET)
 
 
@@ -61,7 +61,7 @@ def test_settings_are_those_of_the_preset_and_the_users() -> None:
     options = TrainOptions(settings={"training.epochs": 3, "seed": 7})
     config = run_config(options, FLAIR)
     assert (config.preset, config.training.epochs, config.seed) == ("tiny", 3, 7)
-    with pytest.raises(InputError, match="no setting 'training.epoch'"):
+    with pytest.raises(InputError, match="there is no setting"):
         run_config(TrainOptions(settings={"training.epoch": 3}), FLAIR)
     with pytest.raises(InputError, match="preset is one of"):
         run_config(TrainOptions(preset="huge"), FLAIR)
