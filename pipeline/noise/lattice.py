@@ -41,6 +41,37 @@ _MAX_COORDINATE = 2.0**30
 
 
 @dataclass(frozen=True)
+class Octaves:
+    """Which noises a field is the sum of.
+
+    Attributes:
+        base_frequency: f_0, cycles per pixel of the first octave, > 0; f_k = f_0 2^k.
+        count: number of octaves, 1 to 32.
+        decay: amplitude ratio from one octave to the next.
+
+    Raises:
+        ValueError: a parameter is out of range.
+    """
+
+    base_frequency: float = 2**-5
+    count: int = 6
+    decay: float = 0.8
+
+    def __post_init__(self) -> None:
+        finite = math.isfinite(self.base_frequency) and math.isfinite(self.decay)
+        if not finite or self.base_frequency <= 0 or not 1 <= self.count <= _MAX_OCTAVES:
+            raise ValueError(
+                f"simplex noise needs 1..{_MAX_OCTAVES} octaves, a base frequency > 0 and finite "
+                f"numbers; got {self}"
+            )
+
+    @property
+    def frequencies(self) -> tuple[float, ...]:
+        """Cycles per pixel of each octave."""
+        return tuple(self.base_frequency * 2.0**k for k in range(self.count))
+
+
+@dataclass(frozen=True)
 class SimplexGrid:
     """What a field is made of on one pixel grid.
 
@@ -80,7 +111,10 @@ class SimplexGrid:
         return operator + self.columns.numel() + 5 * self.z.numel()
 
 
-_cache: OrderedDict[tuple, SimplexGrid] = OrderedDict()
+_Key = tuple[tuple[int, int], float, float, tuple[float, ...], torch.device]
+"""H and W, base frequency, decay, the third coordinate of each octave, device."""
+
+_cache: OrderedDict[_Key, SimplexGrid] = OrderedDict()
 _cache_lock = Lock()
 if hasattr(os, "register_at_fork"):
     # A process must not be born with the lock held by a thread that it does not have.
@@ -93,35 +127,29 @@ if hasattr(os, "register_at_fork"):
 
 def simplex_grid(
     shape: tuple[int, int],
-    base_frequency: float,
-    decay: float,
-    heights: tuple[float, ...],
+    octaves: Octaves = Octaves(),
+    *,
+    z: float = 0.0,
+    depth: float = 0.0,
     device: str | torch.device | None = None,
 ) -> SimplexGrid:
     """The operator of a grid, built at the first call; the latest are kept, up to 512 MiB.
 
     Args:
-        heights: the third coordinate of each octave, in lattice units.
+        shape: H, W in pixels.
+        octaves: that are summed.
+        z: third coordinate, in lattice units, the same for all octaves.
+        depth: of a slice of noise in 3-D, in pixels: octave k lies at ``z + depth f_k``.
+        device: where fields are computed; CPU by default.
 
     Raises:
         ValueError: a parameter is out of range.
     """
-    finite = all(math.isfinite(value) for value in (base_frequency, decay, *heights))
-    possible = min(shape) >= 1 and 1 <= len(heights) <= _MAX_OCTAVES and base_frequency > 0
-    if not finite or not possible:
-        raise ValueError(
-            f"simplex noise needs H, W >= 1, octaves in 1..{_MAX_OCTAVES}, base_frequency > 0 and "
-            f"finite numbers; got {shape=}, {base_frequency=}, {decay=}, {heights=}"
-        )
-    highest = max(shape) * base_frequency * 2.0 ** (len(heights) - 1)
-    if max(highest, *map(abs, heights)) > _MAX_COORDINATE:
-        raise ValueError(
-            f"simplex noise is exact up to coordinates of {_MAX_COORDINATE:.2g} lattice units; "
-            f"got {shape=}, {base_frequency=}, octaves={len(heights)}, {heights=}"
-        )
+    heights = tuple(z + depth * frequency for frequency in octaves.frequencies)
+    _check(shape, octaves, heights)
     where = _operator_device(torch.device(device or "cpu"))
     pixels = (int(shape[0]), int(shape[1]))
-    key = (pixels, float(base_frequency), float(decay), tuple(map(float, heights)), where)
+    key = (pixels, float(octaves.base_frequency), float(octaves.decay), heights, where)
     with _cache_lock:
         if key in _cache:
             _cache.move_to_end(key)
@@ -135,18 +163,17 @@ def simplex_grid(
     return grid
 
 
-def grid_at_depth(
-    depth: float,
-    shape: tuple[int, int],
-    *,
-    base_frequency: float,
-    octaves: int,
-    decay: float,
-    device: str | torch.device | None = None,
-) -> SimplexGrid:
-    """The operator of the slice at a depth, in pixels, of noise in 3-D; see `simplex_grid`."""
-    heights = tuple(depth * base_frequency * 2.0**k for k in range(octaves))
-    return simplex_grid(shape, base_frequency, decay, heights, device)
+def _check(shape: tuple[int, int], octaves: Octaves, heights: tuple[float, ...]) -> None:
+    if min(shape) < 1 or not all(map(math.isfinite, heights)):
+        raise ValueError(
+            f"simplex noise needs H, W >= 1 and a finite place in depth; got {shape=}, {heights=}"
+        )
+    highest = max(shape) * octaves.frequencies[-1]
+    if max(highest, *map(abs, heights)) > _MAX_COORDINATE:
+        raise ValueError(
+            f"simplex noise is exact up to coordinates of {_MAX_COORDINATE:.2g} lattice units; "
+            f"got {shape=}, {octaves}, {heights=}"
+        )
 
 
 def grids_kept(grid: SimplexGrid) -> int:

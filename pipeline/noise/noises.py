@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.noise.lattice import LATTICE_PERIOD, grid_at_depth, grids_kept
+from pipeline.noise.lattice import LATTICE_PERIOD, Octaves, grids_kept, simplex_grid
 from pipeline.noise.simplex import random_fields, simplex_fields, simplex_slices
 
 
@@ -39,7 +39,11 @@ class Noise(ABC):
         return standardise(self.draw(n_fields, like, generator)).reshape(like.shape).to(like.dtype)
 
     def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
-        """As calling, but sample i depends on ``seeds[i]`` alone, not on the batch it is in."""
+        """As calling, but sample i depends on ``seeds[i]`` alone, not on the batch it is in.
+
+        Returns:
+            As ``like``, ``(B, C, H, W)``: zero mean, unit variance each.
+        """
         fields = []
         for sample, seed in zip(like.unsqueeze(1), seeds, strict=True):
             generator = torch.Generator(device="cpu").manual_seed(seed)
@@ -57,17 +61,29 @@ class VolumeNoise(Noise):
     def sections(
         self, like: Tensor, depths: Sequence[float], generator: torch.Generator | None = None
     ) -> Tensor:
-        """As calling, but sample i is the slice at ``depths[i]`` of a volume of its own."""
+        """As calling, but sample i is the slice at ``depths[i]`` of a volume of its own.
+
+        Returns:
+            As ``like``, ``(B, C, H, W)``: zero mean, unit variance each.
+        """
 
     @abstractmethod
     def seeded_sections(
         self, like: Tensor, seeds: Sequence[int], depths: Sequence[float]
     ) -> Tensor:
-        """As `seeded`, but sample i is the slice at ``depths[i]`` of the volume of ``seeds[i]``."""
+        """As `seeded`, but sample i is the slice at ``depths[i]`` of the volume of ``seeds[i]``.
+
+        Returns:
+            As ``like``, ``(B, C, H, W)``: zero mean, unit variance each.
+        """
 
     @abstractmethod
     def depths_kept(self, like: Tensor) -> int:
-        """For so many depths what they need is kept, and need not be made anew."""
+        """For so many depths what they need is kept, and need not be made anew.
+
+        Args:
+            like: gives shape ``(..., H, W)`` and device.
+        """
 
     @abstractmethod
     def typical_depths(self, n_depths: int) -> list[float]:
@@ -117,64 +133,76 @@ class Simplex(VolumeNoise):
         object.__setattr__(self, "octaves", int(self.octaves))
 
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
-        return random_fields(n_fields, _size(like), generator, **self._parameters(like))
+        """See `Noise.draw` and `random_fields`; ``(n_fields, H, W)``."""
+        return random_fields(
+            n_fields, _size(like), generator, octaves=self._octaves, device=like.device
+        )
 
     def seeded(self, like: Tensor, seeds: Sequence[int]) -> Tensor:
-        of_channels = self._of_channels(seeds, like.shape[1])
-        fields = simplex_fields(of_channels, _size(like), **self._parameters(like))
+        """See `Noise.seeded` and `simplex_fields`; ``(B, C, H, W)``."""
+        channel_seeds = _channel_seeds(seeds, like.shape[1])
+        fields = simplex_fields(
+            channel_seeds, _size(like), octaves=self._octaves, device=like.device
+        )
         return standardise(fields).reshape(like.shape).to(like.dtype)
 
     def sections(
         self, like: Tensor, depths: Sequence[float], generator: torch.Generator | None = None
     ) -> Tensor:
-        of_channels = _depths_of_channels(depths, like)
+        """See `VolumeNoise.sections` and `random_fields`; ``(B, C, H, W)``."""
+        channel_depths = _channel_depths(depths, like)
         fields = random_fields(
-            len(of_channels),
+            len(channel_depths),
             _size(like),
             generator,
-            depths=of_channels,
-            **self._parameters(like),
+            depths=channel_depths,
+            octaves=self._octaves,
+            device=like.device,
         )
         return standardise(fields).reshape(like.shape).to(like.dtype)
 
     def seeded_sections(
         self, like: Tensor, seeds: Sequence[int], depths: Sequence[float]
     ) -> Tensor:
+        """See `VolumeNoise.seeded_sections` and `simplex_slices`; ``(B, C, H, W)``."""
         fields = simplex_slices(
-            self._of_channels(seeds, like.shape[1]),
-            _depths_of_channels(depths, like),
+            _channel_seeds(seeds, like.shape[1]),
+            _channel_depths(depths, like),
             _size(like),
-            **self._parameters(like),
+            octaves=self._octaves,
+            device=like.device,
         )
         return standardise(fields).reshape(like.shape).to(like.dtype)
 
     def depths_kept(self, like: Tensor) -> int:
+        """As many operators as fit into the memory for them; see `grids_kept`."""
         depth = 0.37 / self.base_frequency
-        return grids_kept(grid_at_depth(depth, _size(like), **self._parameters(like)))
+        return grids_kept(simplex_grid(_size(like), self._octaves, depth=depth, device=like.device))
 
     def typical_depths(self, n_depths: int) -> list[float]:
+        """Spread over the period of the lattice, in pixels."""
         period = LATTICE_PERIOD / self.base_frequency
         return [period * (i * _GOLDEN_RATIO % 1.0) for i in range(n_depths)]
 
-    def _parameters(self, like: Tensor) -> dict[str, Any]:
-        return {
-            "base_frequency": self.base_frequency,
-            "octaves": self.octaves,
-            "decay": self.decay,
-            "device": like.device,
-        }
-
-    def _of_channels(self, seeds: Sequence[int], n_channels: int) -> list[int]:
-        return [int(seed) + i * _CHANNEL_STEP for seed in seeds for i in range(n_channels)]
+    @property
+    def _octaves(self) -> Octaves:
+        return Octaves(self.base_frequency, self.octaves, self.decay)
 
 
-def _depths_of_channels(depths: Sequence[float], like: Tensor) -> list[float]:
+def _channel_seeds(seeds: Sequence[int], n_channels: int) -> list[int]:
+    """A seed for each channel of each sample."""
+    return [int(seed) + i * _CHANNEL_STEP for seed in seeds for i in range(n_channels)]
+
+
+def _channel_depths(depths: Sequence[float], like: Tensor) -> list[float]:
+    """A depth for each channel of each sample: channels of a sample share it."""
     if len(depths) != len(like):
         raise ValueError(f"a depth is needed for each sample; got {len(depths)} for {len(like)}")
     return [depth for depth in depths for _ in range(like.shape[1])]
 
 
 def _size(like: Tensor) -> tuple[int, int]:
+    """H, W."""
     return like.shape[-2], like.shape[-1]
 
 
@@ -183,6 +211,7 @@ class Gaussian(Noise):
     """White noise, as DDPM has it (Ho et al. 2020)."""
 
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """See `Noise.draw`; ``(n_fields, H, W)``."""
         return _white((n_fields, like.shape[-2], like.shape[-1]), like, generator)
 
 
@@ -201,6 +230,7 @@ class Coarse(Noise):
             raise ValueError(f"coarse needs whole cells >= 1; got {self}")
 
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """See `Noise.draw`; ``(n_fields, H, W)``."""
         height, width = like.shape[-2:]
         cell = max(height, width) / self.cells
         coarse_shape = (max(2, round(height / cell)), max(2, round(width / cell)))
@@ -244,6 +274,7 @@ class Mixed(Noise):
         return self.simplex, self.gaussian, self.coarse
 
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """See `Noise.draw`; ``(n_fields, H, W)``."""
         source = generator.device if generator is not None else torch.device("cpu")
         shares = torch.tensor(self._shares, dtype=torch.float32, device=source)
         kinds = torch.multinomial(shares, n_fields, replacement=True, generator=generator)

@@ -17,7 +17,7 @@ from opensimplex.constants import GRADIENTS3
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from pipeline.noise.lattice import PERIOD, SimplexGrid, grid_at_depth, simplex_grid
+from pipeline.noise.lattice import PERIOD, Octaves, SimplexGrid, simplex_grid
 
 # A hash of 0..255 picks gradient number hash % 24; components along the columns.
 _GRADIENTS = np.asarray(GRADIENTS3, dtype=np.int8).reshape(-1, 3)
@@ -31,9 +31,7 @@ def simplex_fields(
     seeds: Sequence[int],
     shape: tuple[int, int],
     *,
-    base_frequency: float = 2**-5,
-    octaves: int = 6,
-    decay: float = 0.8,
+    octaves: Octaves = Octaves(),
     z: float = 0.0,
     device: str | torch.device | None = None,
 ) -> Tensor:
@@ -47,9 +45,7 @@ def simplex_fields(
     Args:
         seeds: one integer a field (64-bit, as `opensimplex` takes them).
         shape: H, W in pixels.
-        base_frequency: cycles per pixel of the first octave, > 0.
-        octaves: number of octaves, >= 1.
-        decay: amplitude ratio from one octave to the next.
+        octaves: that are summed: frequency of the first, number, decay of the amplitude.
         z: third coordinate, in lattice units, the same for all octaves.
         device: where the fields are computed; CPU by default.
 
@@ -59,7 +55,7 @@ def simplex_fields(
     Raises:
         ValueError: a parameter is out of range.
     """
-    grid = simplex_grid(shape, base_frequency, decay, (z,) * octaves, device)
+    grid = simplex_grid(shape, octaves, z=z, device=device)
     return _fields(grid, len(seeds), _seeded_hashes(grid, seeds), device)
 
 
@@ -68,9 +64,7 @@ def simplex_slices(
     depths: Sequence[float],
     shape: tuple[int, int],
     *,
-    base_frequency: float = 2**-5,
-    octaves: int = 6,
-    decay: float = 0.8,
+    octaves: Octaves = Octaves(),
     device: str | torch.device | None = None,
 ) -> Tensor:
     """Sections of 3-D octave sums: fields of one seed are parallel slices of one noise.
@@ -82,21 +76,17 @@ def simplex_slices(
     Args:
         depths: where each field lies along the third axis, in pixels; as many as seeds.
 
-    Other arguments, result and errors are those of `simplex_fields`. Each depth has an operator of
-    its own, which the first call for it must build.
+    Other arguments and errors are those of `simplex_fields`. Each depth has an operator of its own,
+    which the first call for it must build.
+
+    Returns:
+        ``(len(seeds), H, W)`` float32, raw sums as of `simplex_fields`.
     """
     if len(depths) != len(seeds):
         raise ValueError(f"a depth is needed for each seed; got {len(depths)} for {len(seeds)}")
 
     def section(depth: float, indices: list[int]) -> Tensor:
-        grid = grid_at_depth(
-            depth,
-            shape,
-            base_frequency=base_frequency,
-            octaves=octaves,
-            decay=decay,
-            device=device,
-        )
+        grid = simplex_grid(shape, octaves, depth=depth, device=device)
         chosen = [seeds[i] for i in indices]
         return _fields(grid, len(chosen), _seeded_hashes(grid, chosen), device)
 
@@ -109,9 +99,7 @@ def random_fields(
     generator: torch.Generator | None = None,
     *,
     depths: Sequence[float] | None = None,
-    base_frequency: float = 2**-5,
-    octaves: int = 6,
-    decay: float = 0.8,
+    octaves: Octaves = Octaves(),
     device: str | torch.device | None = None,
 ) -> Tensor:
     """Fields as `simplex_fields` of random seeds would be, if seeds hashed ideally.
@@ -128,20 +116,16 @@ def random_fields(
             fields on every device.
         depths: as of `simplex_slices`; all 0 where None.
 
-    Other arguments, result and errors are those of `simplex_fields`.
+    Other arguments and errors are those of `simplex_fields`.
+
+    Returns:
+        ``(n_fields, H, W)`` float32, raw sums as of `simplex_fields`.
     """
     if depths is not None and len(depths) != n_fields:
         raise ValueError(f"a depth is needed for each field; got {len(depths)} for {n_fields}")
 
     def section(depth: float, indices: list[int]) -> Tensor:
-        grid = grid_at_depth(
-            depth,
-            shape,
-            base_frequency=base_frequency,
-            octaves=octaves,
-            decay=decay,
-            device=device,
-        )
+        grid = simplex_grid(shape, octaves, depth=depth, device=device)
         return _fields(grid, len(indices), _random_hashes(grid, generator), device)
 
     every = [0.0] * n_fields if depths is None else depths

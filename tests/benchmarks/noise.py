@@ -29,7 +29,7 @@ import torch
 from opensimplex.internals import _init, _noise3
 
 from pipeline.diffusion.network import build_network
-from pipeline.noise.lattice import simplex_grid
+from pipeline.noise.lattice import Octaves, simplex_grid
 from pipeline.noise.noises import Simplex
 from pipeline.noise.simplex import random_fields, simplex_fields, simplex_slices
 from pipeline.run.config import PRESETS
@@ -216,7 +216,7 @@ def machine(device: str) -> tuple[float, float]:
 
 def limits(size: int, rate: float, device: str) -> str:
     """How far the unseeded fields are from what this machine could do."""
-    grid = simplex_grid((size, size), FREQUENCY, DECAY, (0.0,) * OCTAVES, device)
+    grid = simplex_grid((size, size), Octaves(FREQUENCY, OCTAVES, DECAY), device=device)
     products, bytes_ = machine(device)
     # What must move for one field of a long batch: random bytes, gradients out and in, the field.
     moved = len(grid.z) * (2 + 2 * 12) + 4 * size**2 * 3

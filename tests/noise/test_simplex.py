@@ -13,7 +13,7 @@ import torch
 from opensimplex.constants import GRADIENTS3
 from opensimplex.internals import _init
 
-from pipeline.noise.lattice import simplex_grid
+from pipeline.noise.lattice import Octaves, simplex_grid
 from pipeline.noise.simplex import (
     _gradients,
     _random_hashes,
@@ -26,13 +26,11 @@ from pipeline.noise.simplex import (
 EDGE_SEEDS = (0, 1, -1, 42, 255, 256, 2**31, 2**62, 2**63 - 1, -(2**63), 2**63, 2**64 - 1, 2**70)
 
 
-def reference(
-    seed: int, y: int, x: int, base_frequency: float, octaves: int, decay: float, z: float
-) -> float:
+def reference(seed: int, y: int, x: int, octaves: Octaves, z: float) -> float:
     """One pixel of a field, by `opensimplex`."""
     noise = opensimplex.OpenSimplex(seed)
-    frequencies = [base_frequency * 2**k for k in range(octaves)]
-    return sum(decay**k * noise.noise3(x * f, y * f, z) for k, f in enumerate(frequencies))
+    frequencies = [octaves.base_frequency * 2**k for k in range(octaves.count)]
+    return sum(octaves.decay**k * noise.noise3(x * f, y * f, z) for k, f in enumerate(frequencies))
 
 
 # Twin ---------------------------------------------------------------------------------------------
@@ -42,28 +40,30 @@ def reference(
 def test_every_pixel_is_the_octave_sum_of_opensimplex(draw: int) -> None:
     rng = np.random.default_rng([1, draw])
     height, width = (int(n) for n in rng.integers(20, 90, 2))
-    parameters = {
-        "base_frequency": float(2.0 ** rng.uniform(-6, 0)),
-        "octaves": int(rng.integers(1, 8)),
-        "decay": float(rng.uniform(0.3, 1.2)),
-        "z": float(rng.uniform(-40, 300)) if draw % 2 else 0.0,
-    }
+    octaves = Octaves(
+        base_frequency=float(2.0 ** rng.uniform(-6, 0)),
+        count=int(rng.integers(1, 8)),
+        decay=float(rng.uniform(0.3, 1.2)),
+    )
+    z = float(rng.uniform(-40, 300)) if draw % 2 else 0.0
     seeds = [int(s) for s in rng.integers(-(2**63), 2**63, 3)]
-    fields = simplex_fields(seeds, (height, width), **parameters)
+    fields = simplex_fields(seeds, (height, width), octaves=octaves, z=z)
     assert fields.shape == (3, height, width)
     assert fields.dtype == torch.float32
     worst = 0.0
     for _ in range(60):
         i, y, x = int(rng.integers(3)), int(rng.integers(height)), int(rng.integers(width))
         value_range = float(fields[i].max() - fields[i].min())
-        error = abs(float(fields[i, y, x]) - reference(seeds[i], y, x, **parameters))
+        error = abs(float(fields[i, y, x]) - reference(seeds[i], y, x, octaves, z))
         worst = max(worst, error / value_range)
     assert worst < 2e-4
 
 
 def test_a_whole_field_with_the_default_parameters_is_that_of_opensimplex() -> None:
     field = simplex_fields([2023], (24, 31))[0].numpy()
-    twin = [[reference(2023, y, x, 2**-5, 6, 0.8, 0.0) for x in range(31)] for y in range(24)]
+    twin = [
+        [reference(2023, y, x, Octaves(2**-5, 6, 0.8), 0.0) for x in range(31)] for y in range(24)
+    ]
     assert np.abs(field - np.array(twin)).max() < 2e-4 * np.ptp(field)
 
 
@@ -71,25 +71,25 @@ def test_a_whole_field_with_the_default_parameters_is_that_of_opensimplex() -> N
 def test_every_pixel_of_a_section_is_the_octave_sum_of_opensimplex_in_3_d(draw: int) -> None:
     rng = np.random.default_rng([2, draw])
     shape = (int(rng.integers(10, 60)), int(rng.integers(10, 60)))
-    parameters = {
-        "base_frequency": float(2.0 ** rng.uniform(-6, -1)),
-        "octaves": int(rng.integers(1, 7)),
-        "decay": float(rng.uniform(0.3, 1.2)),
-    }
+    octaves = Octaves(
+        base_frequency=float(2.0 ** rng.uniform(-6, -1)),
+        count=int(rng.integers(1, 7)),
+        decay=float(rng.uniform(0.3, 1.2)),
+    )
     seeds = [int(s) for s in rng.integers(-(2**63), 2**63, 2)] * 3
     depths = [float(d) for d in rng.uniform(-50, 200, 5)] + [0.0]
-    fields = simplex_slices(seeds, depths, shape, **parameters)
-    frequencies = [parameters["base_frequency"] * 2**k for k in range(parameters["octaves"])]
+    fields = simplex_slices(seeds, depths, shape, octaves=octaves)
+    frequencies = [octaves.base_frequency * 2**k for k in range(octaves.count)]
     for _ in range(60):
         i, y, x = int(rng.integers(6)), int(rng.integers(shape[0])), int(rng.integers(shape[1]))
         noise = opensimplex.OpenSimplex(seeds[i])
         twin = sum(
-            parameters["decay"] ** k * noise.noise3(x * f, y * f, depths[i] * f)
+            octaves.decay**k * noise.noise3(x * f, y * f, depths[i] * f)
             for k, f in enumerate(frequencies)
         )
         value_range = float(fields[i].max() - fields[i].min())
         assert abs(float(fields[i, y, x]) - twin) < 2e-4 * value_range
-    alone = simplex_fields([seeds[5]], shape, **parameters)
+    alone = simplex_fields([seeds[5]], shape, octaves=octaves)
     assert torch.allclose(fields[5], alone[0], atol=1e-6)
 
 
@@ -230,7 +230,7 @@ def test_random_fields_are_independent_of_each_other(drawn: np.ndarray) -> None:
 
 
 def test_random_hashes_are_uniform_whatever_their_place_in_a_word() -> None:
-    grid = simplex_grid((32, 32), 2**-5, 0.8, (0.0,) * 6)
+    grid = simplex_grid((32, 32))
     hashes = _random_hashes(grid, torch.Generator().manual_seed(0))(0, 160).numpy()
     for place in range(8):
         drawn = hashes[:, place::8].ravel()
@@ -315,8 +315,8 @@ def test_no_field_at_all_is_an_empty_batch() -> None:
     [
         {"shape": (0, 8)},
         {"shape": (8, -1)},
-        {"octaves": 0},
-        {"octaves": 1100},
+        {"count": 0},
+        {"count": 1100},
         {"base_frequency": 1e17},
         {"z": 1e12},
         {"base_frequency": 0.0},
@@ -330,9 +330,10 @@ def test_no_field_at_all_is_an_empty_batch() -> None:
     ids=str,
 )
 def test_parameters_out_of_range_are_refused(wrong: dict) -> None:
-    parameters = {"shape": (8, 8), **wrong}
+    shape, z = wrong.get("shape", (8, 8)), wrong.get("z", 0.0)
+    octaves = {key: value for key, value in wrong.items() if key not in ("shape", "z")}
     with pytest.raises(ValueError, match=r"simplex noise (needs|is exact)"):
-        simplex_fields([0], **parameters)
+        simplex_fields([0], shape, octaves=Octaves(**octaves), z=z)
 
 
 def test_the_first_use_in_a_process_is_silent() -> None:
