@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor
 
-NETWORKS: dict[str, dict[str, Any]] = {
+
+@dataclass(frozen=True)
+class NetworkPreset:
+    """Widths of a network; the names are those of MONAI's arguments.
+
+    Attributes:
+        channels: of each level, the finest first.
+        attention_levels: whether a level attends.
+        num_res_blocks: of each level.
+        num_head_channels: of a head of attention.
+        norm_num_groups: of the group norms.
+    """
+
+    channels: tuple[int, ...]
+    attention_levels: tuple[bool, ...]
+    num_res_blocks: tuple[int, ...]
+    num_head_channels: int
+    norm_num_groups: int
+
+
+NETWORKS: dict[str, NetworkPreset] = {
     # 1.8 M parameters; two CPU cores train it on some 75 slices of 64x64 a second.
-    "tiny": {
-        "channels": (16, 32, 64, 96),
-        "attention_levels": (False, False, False, True),
-        "num_res_blocks": (1, 1, 1, 1),
-        "num_head_channels": 16,
-        "norm_num_groups": 8,
-    },
-    "small": {
-        "channels": (32, 64, 128, 128),
-        "attention_levels": (False, False, False, True),
-        "num_res_blocks": (1, 1, 1, 1),
-        "num_head_channels": 32,
-        "norm_num_groups": 8,
-    },
-    "base": {
-        "channels": (64, 128, 256),
-        "attention_levels": (False, False, True),
-        "num_res_blocks": (2, 2, 2),
-        "num_head_channels": 64,
-        "norm_num_groups": 32,
-    },
+    "tiny": NetworkPreset(
+        channels=(16, 32, 64, 96),
+        attention_levels=(False, False, False, True),
+        num_res_blocks=(1, 1, 1, 1),
+        num_head_channels=16,
+        norm_num_groups=8,
+    ),
+    "small": NetworkPreset(
+        channels=(32, 64, 128, 128),
+        attention_levels=(False, False, False, True),
+        num_res_blocks=(1, 1, 1, 1),
+        num_head_channels=32,
+        norm_num_groups=8,
+    ),
+    "base": NetworkPreset(
+        channels=(64, 128, 256),
+        attention_levels=(False, False, True),
+        num_res_blocks=(2, 2, 2),
+        num_head_channels=64,
+        norm_num_groups=32,
+    ),
     # The widths of brain_damage's diffusers UNet2D.
-    "paper": {
-        "channels": (128, 128, 256, 256, 512),
-        "attention_levels": (False, False, False, True, False),
-        "num_res_blocks": (2, 2, 2, 2, 2),
-        "num_head_channels": 64,
-        "norm_num_groups": 32,
-    },
+    "paper": NetworkPreset(
+        channels=(128, 128, 256, 256, 512),
+        attention_levels=(False, False, False, True, False),
+        num_res_blocks=(2, 2, 2, 2, 2),
+        num_head_channels=64,
+        norm_num_groups=32,
+    ),
 }
 
 
@@ -48,7 +69,16 @@ class DenoisingUNet(DiffusionModelUNet):
     def forward(
         self, x: Tensor, timesteps: Tensor | None = None, *args: Any, **kwargs: Any
     ) -> Tensor:
-        """The prediction for noisy images ``(B, C, H, W)`` at ``timesteps`` ``(B,)``."""
+        """The prediction for noisy images.
+
+        Args:
+            x: ``(B, C, H, W)``.
+            timesteps: ``(B,)``, in 0..T-1; all 0 where None.
+            args, kwargs: MONAI's.
+
+        Returns:
+            ``(B, C, H, W)``, of what the scheduler's ``prediction_type`` says.
+        """
         if timesteps is None:
             timesteps = torch.zeros(len(x), dtype=torch.long, device=x.device)
         prediction: Tensor = super().forward(x, timesteps, *args, **kwargs)
@@ -64,10 +94,10 @@ def build_network(name: str, n_channels: int = 1) -> DenoisingUNet:
     if name not in NETWORKS:
         raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
     return DenoisingUNet(
-        spatial_dims=2, in_channels=n_channels, out_channels=n_channels, **NETWORKS[name]
+        spatial_dims=2, in_channels=n_channels, out_channels=n_channels, **asdict(NETWORKS[name])
     )
 
 
 def slice_multiple(name: str) -> int:
-    """Height and width of a slice must be a multiple of this for the network of that name."""
-    return int(2 ** (len(NETWORKS[name]["channels"]) - 1))
+    """Height and width of a slice, in pixels, must be a multiple of this for that network."""
+    return int(2 ** (len(NETWORKS[name].channels) - 1))

@@ -37,6 +37,7 @@ class SimplexDDPMScheduler(Scheduler):
         num_train_timesteps: int = 1000,
         schedule: str = "cosine",
         prediction_type: str = "epsilon",
+        *,
         clip_sample: bool = True,
         noise: Noise | None = None,
     ) -> None:
@@ -71,7 +72,12 @@ class SimplexDDPMScheduler(Scheduler):
         return int(lower.max()) if len(lower) else -1
 
     def alpha_bar(self, timesteps: Tensor | int, like: Tensor) -> Tensor:
-        """alpha_bar at ``timesteps`` (1 at t = -1), ``(B or 1, 1, 1, 1)`` float32."""
+        """alpha_bar at ``timesteps`` (1 at t = -1), ``(B or 1, 1, 1, 1)`` float32, in 0..1.
+
+        Args:
+            timesteps: ``(B,)`` or one integer, in -1..T-1.
+            like: gives the device and the number of axes, ``(B, C, H, W)``.
+        """
         t = torch.as_tensor(timesteps, device=like.device).reshape(-1)
         a = self.alphas_cumprod.to(like.device)[t.clamp_min(0)]
         return torch.where(t < 0, torch.ones_like(a), a).reshape(-1, *[1] * (like.ndim - 1))
@@ -84,13 +90,21 @@ class SimplexDDPMScheduler(Scheduler):
             noise: unit-variance fields, same shape.
             timesteps: ``(B,)`` or one integer, in 0..T-1.
 
-        Unlike MONAI's, it does not cast the schedule to the dtype of the sample.
+        Returns:
+            x_t, ``(B, C, H, W)``, of the dtype of x_0. Unlike in MONAI's, the schedule is not cast
+            to it.
         """
         a = self.alpha_bar(timesteps, original_samples)
         return (a.sqrt() * original_samples + (1 - a).sqrt() * noise).to(original_samples.dtype)
 
     def target(self, x_0: Tensor, noise: Tensor, timesteps: Tensor | int) -> Tensor:
-        """What the network should answer at x_t, by `prediction_type`."""
+        """What the network should answer at x_t, by `prediction_type`, ``(B, C, H, W)``.
+
+        Args:
+            x_0: ``(B, C, H, W)``, in [-1, 1].
+            noise: unit-variance fields, same shape.
+            timesteps: ``(B,)`` or one integer, in 0..T-1.
+        """
         if self.prediction_type == "epsilon":
             return noise
         if self.prediction_type == "sample":
@@ -99,7 +113,16 @@ class SimplexDDPMScheduler(Scheduler):
         return a.sqrt() * noise - (1 - a).sqrt() * x_0
 
     def predict_x_0(self, model_output: Tensor, timesteps: Tensor | int, x_t: Tensor) -> Tensor:
-        """x_0 from the network's answer (Ho et al. 2020, eq. 15), clipped if `clip_sample`."""
+        """x_0 from the network's answer (Ho et al. 2020, eq. 15), clipped if `clip_sample`.
+
+        Args:
+            model_output: the network's answer at ``x_t``, ``(B, C, H, W)``.
+            timesteps: ``(B,)`` or one integer, in 0..T-1.
+            x_t: the noisy images, same shape.
+
+        Returns:
+            ``(B, C, H, W)``, in [-1, 1] if `clip_sample`.
+        """
         a = self.alpha_bar(timesteps, x_t)
         if self.prediction_type == "epsilon":
             x_0 = (x_t - (1 - a).sqrt() * model_output) / a.sqrt()
@@ -141,10 +164,10 @@ class SimplexDDPMScheduler(Scheduler):
             eta: 1 is DDPM, 0 the deterministic DDIM.
 
         Returns:
-            x_{t_prev} and the predicted x_0.
+            x_{t_prev} and the predicted x_0, ``(B, C, H, W)`` each.
 
         Raises:
-            ValueError: the timesteps are not in order.
+            ValueError: the timesteps are not in order, or eta lies outside 0..1.
         """
         t = int(timestep)
         t_prev = self._next_timestep(t) if previous_timestep is None else int(previous_timestep)
@@ -155,19 +178,25 @@ class SimplexDDPMScheduler(Scheduler):
         x_0 = self.predict_x_0(model_output, t, sample)
         if t_prev < 0:
             return x_0, x_0
-        a_t, a_p = self.alpha_bar(t, sample), self.alpha_bar(t_prev, sample)
-        alpha = a_t / a_p
-        variance = (1 - alpha) * (1 - a_p) / (1 - a_t)
-        if eta < 1:
-            epsilon = (sample - a_t.sqrt() * x_0) / (1 - a_t).sqrt()
-            variance = eta**2 * variance
-            mean = a_p.sqrt() * x_0 + (1 - a_p - variance).sqrt() * epsilon
-            if not eta:
-                return mean, x_0
-        else:
-            mean = (a_p.sqrt() * (1 - alpha) * x_0 + alpha.sqrt() * (1 - a_p) * sample) / (1 - a_t)
+        mean, variance = self._posterior(x_0, sample, (t, t_prev), eta)
+        if not eta:
+            return mean, x_0
         field = self.noise(sample, generator) if noise is None else noise
         return mean + variance.sqrt() * field, x_0
+
+    def _posterior(
+        self, x_0: Tensor, x_t: Tensor, ends: tuple[int, int], eta: float
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and variance of x_{t_prev}, for ``ends`` = (t, t_prev); see `step`."""
+        a_t, a_p = (self.alpha_bar(t, x_t) for t in ends)
+        alpha = a_t / a_p
+        variance = (1 - alpha) * (1 - a_p) / (1 - a_t)
+        if eta == 1:
+            mean = (a_p.sqrt() * (1 - alpha) * x_0 + alpha.sqrt() * (1 - a_p) * x_t) / (1 - a_t)
+            return mean, variance
+        epsilon = (x_t - a_t.sqrt() * x_0) / (1 - a_t).sqrt()
+        variance = eta**2 * variance
+        return a_p.sqrt() * x_0 + (1 - a_p - variance).sqrt() * epsilon, variance
 
     def reconstruct(
         self,
@@ -193,6 +222,9 @@ class SimplexDDPMScheduler(Scheduler):
 
         Returns:
             The restored images, ``(B, C, H, W)``, in [-1, 1] if `clip_sample`.
+
+        Raises:
+            ValueError: the path does not begin at ``timestep``, or does not go down.
         """
         steps = [timestep] if path is None else [int(t) for t in path]
         if not steps or steps[0] != timestep:
@@ -209,7 +241,12 @@ class SimplexDDPMScheduler(Scheduler):
         """Generate images from pure noise ``(B, C, H, W)`` by the reverse chain.
 
         Args:
+            network: called as ``network(x_t, timesteps)``.
+            noise: unit-variance fields, x_T.
             n_steps: number of network evaluations; all T by default.
+
+        Returns:
+            ``(B, C, H, W)``, in [-1, 1] if `clip_sample`.
         """
         last = self.num_train_timesteps - 1
         path = torch.linspace(last, 0, n_steps or last + 1).round().long().unique().flip(0).tolist()
