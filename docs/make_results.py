@@ -20,6 +20,8 @@ from typing import Any
 
 from pipeline.detection.fusion import RULES
 from pipeline.detection.methods import METHODS
+from pipeline.files.names import COHORT
+from pipeline.files.record.cohort import SyntheticCohort
 
 # Subjects whose parcellation does not fit the FLAIR scan (looked at, before any training).
 BAD_MASKS = "Subj3,Subj5,Subj6,Subj8,Subj15,Subj19,Subj20,Subj23"
@@ -366,11 +368,11 @@ def _details(out: Path, method: str) -> str:
 
 def _by_contrast(out: Path, cohort: Path) -> str:
     """Means over the inserted tumours of one kind, for every method."""
-    facts = json.loads((cohort / "cohort.json").read_text(encoding="utf-8"))["cases"]
+    facts = SyntheticCohort.read(cohort / COHORT).cases
     kinds = {
-        name: next(iter(fact["tumour"]["contrast"].values()))
+        name: next(iter(fact.tumour.contrast.values()))
         for name, fact in facts.items()
-        if "tumour" in fact
+        if fact.tumour is not None
     }
     with (out / "cases.csv").open(encoding="utf-8") as handle:
         rows = [row for row in csv.DictReader(handle) if row["case"] in kinds]

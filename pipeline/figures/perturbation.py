@@ -13,7 +13,7 @@ from torch import Tensor
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
 from pipeline.files.nifti import is_picture, read_volume
 from pipeline.noise.noises import Noise
-from pipeline.phantom.cohort import make_phantom
+from pipeline.phantom.subject import make_phantom
 
 BRIGHT_QUANTILE = 0.995
 

@@ -1,13 +1,11 @@
-"""Healthy brains: the MNI152 template deformed, sorted into tissues, imaged by a random scanner."""
+"""Healthy brains: the MNI152 template deformed, and sorted into tissues."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -16,25 +14,22 @@ from pipeline.errors import InputError
 from pipeline.files.nifti import read_volume
 from pipeline.phantom.splines import smooth_field, spline_at
 
-MODALITIES = ("t1", "t2", "flair")
 KNOT_MM = 4.0
 """Spacing of the grid on which deformations live."""
 CSF_T1, GREY_T1, WHITE_T1 = 65.0, 165.0, 223.0
 """Intensities of the template's tissues in its T1 image."""
 
-MEANS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
-    "t1": ((0.58, 0.72), (0.12, 0.28)),
-    "t2": ((1.30, 1.60), (2.6, 4.2)),
-    "flair": ((1.08, 1.28), (0.03, 0.20)),
-}
-"""Ranges of the grey-matter and CSF intensities, with white matter at 1."""
-TEXTURE = {"t1": 0.9, "t2": -0.5, "flair": -0.35}
-"""How much of the T1 template's fine texture a modality shows, and with which sign."""
-
 
 @dataclass(frozen=True)
 class Template:
-    """The MNI152 brain on its own 1 mm RAS grid, float32."""
+    """The MNI152 brain on its own 1 mm RAS grid, ``(X, Y, Z)`` float32 each.
+
+    Attributes:
+        t1: intensities, see `CSF_T1`.
+        grey, white: shares of the tissues, in 0..1.
+        depth_mm: below the brain's surface, negative outside.
+        towards_ventricles: ``(3, A, B, C)`` on the knots, at most 1 long.
+    """
 
     t1: np.ndarray
     grey: np.ndarray
@@ -44,13 +39,16 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Anatomy:
-    """One subject's tissues on the output grid's brain box, float32 shares that add up to 1.
+class Composition:
+    """What the voxels of a brain are made of, ``(X, Y, Z)`` each, float32 except for the mask.
 
-    ``texture`` is what the T1 template shows beyond its tissue shares, in units of white matter.
+    Attributes:
+        brain_mask: bool.
+        csf, grey, white: shares that add up to 1.
+        texture: what the T1 template shows beyond its tissue shares, in units of white matter.
+        rim: how near the ventricles white matter lies, in 0..1.
     """
 
-    box: tuple[slice, ...]
     brain_mask: np.ndarray
     csf: np.ndarray
     grey: np.ndarray
@@ -58,8 +56,28 @@ class Anatomy:
     texture: np.ndarray
     rim: np.ndarray
 
+    def within(self, box: tuple[slice, ...]) -> Composition:
+        """Those of a box of the grid."""
+        return Composition(*(getattr(self, part.name)[box] for part in fields(self)))
 
-# Anatomy ------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One subject.
+
+    Attributes:
+        box: of the brain and a margin, on the output grid.
+        tissues: in the box.
+        age: from 0, small ventricles and narrow sulci, to 1.
+        ventricles_mm: largest displacement of the tissue at the ventricles.
+        scale: of the template, along each axis.
+    """
+
+    box: tuple[slice, ...]
+    tissues: Composition
+    age: float
+    ventricles_mm: float
+    scale: tuple[float, float, float]
 
 
 @lru_cache(maxsize=2)
@@ -105,7 +123,8 @@ def _towards(region: np.ndarray) -> np.ndarray:
     blurred = ndimage.gaussian_filter(region.astype(np.float32), 7.0)
     coarse = blurred[tuple(slice(None, None, int(KNOT_MM)) for _ in range(3))]
     gradient = np.array(np.gradient(coarse))
-    return (gradient / np.sqrt((gradient**2).sum(axis=0)).max()).astype(np.float32)
+    towards = gradient / np.sqrt((gradient**2).sum(axis=0)).max()
+    return np.asarray(towards, dtype=np.float32)
 
 
 def draw_deformation(rng: np.random.Generator, ventricles_mm: float) -> np.ndarray:
@@ -140,10 +159,14 @@ def draw_deformation(rng: np.random.Generator, ventricles_mm: float) -> np.ndarr
     return displacement.astype(np.float32)
 
 
-def draw_anatomy(
-    rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: float
-) -> tuple[Anatomy, dict[str, Any]]:
-    """Deform the template onto the output grid and sort its voxels into tissues."""
+def draw_anatomy(rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: float) -> Anatomy:
+    """Deform the template onto the output grid and sort its voxels into tissues.
+
+    Args:
+        rng: drawn from.
+        shape: X, Y, Z of the output grid.
+        spacing_mm: of its voxels.
+    """
     age = float(rng.beta(1.6, 1.8))
     ventricles_mm = float(np.clip(-2.0 + 10.0 * age**1.5 + rng.normal(0, 1.0), -4.0, 8.0))
     scale = float(rng.uniform(0.87, 0.955)) * np.exp(rng.normal(0, 0.018, 3))
@@ -164,35 +187,33 @@ def draw_anatomy(
     points = np.stack([spline_at(d, [a / KNOT_MM for a in axes]) for d in displacement])
     for axis, a in enumerate(axes):
         points[axis] += a.astype(np.float32).reshape([-1 if k == axis else 1 for k in range(3)])
-    anatomy = _sort_tissues(rng, template, points, age, spacing_mm)
-    anatomy, box = _tight(anatomy, box)
-    facts = {
-        "age": round(age, 3),
-        "ventricles_mm": round(ventricles_mm, 2),
-        "scale": [round(float(s), 3) for s in scale],
-    }
-    return Anatomy(box, *anatomy), facts
+    tissues = _sort_tissues(rng, template, points, age, spacing_mm)
+    inner = _around_brain(tissues.brain_mask)
+    return Anatomy(
+        box=tuple(
+            slice(b.start + c.start, min(b.start + c.stop, b.stop))
+            for b, c in zip(box, inner, strict=True)
+        ),
+        tissues=tissues.within(inner),
+        age=round(age, 3),
+        ventricles_mm=round(ventricles_mm, 2),
+        scale=(round(float(scale[0]), 3), round(float(scale[1]), 3), round(float(scale[2]), 3)),
+    )
 
 
-def _tight(
-    maps: Sequence[np.ndarray], box: tuple[slice, ...]
-) -> tuple[list[np.ndarray], tuple[slice, ...]]:
-    """Crop all maps to the brain (the first of them) and a margin of two voxels."""
+def _around_brain(brain_mask: np.ndarray) -> tuple[slice, ...]:
+    """The box of the brain and a margin of two voxels; its end may lie beyond the array."""
     cuts = []
     for axis in range(3):
-        hit = np.flatnonzero(maps[0].any(axis=tuple(a for a in range(3) if a != axis)))
+        hit = np.flatnonzero(brain_mask.any(axis=tuple(a for a in range(3) if a != axis)))
         cuts.append(slice(max(int(hit[0]) - 2, 0), int(hit[-1]) + 3))
-    kept = tuple(
-        slice(b.start + c.start, min(b.start + c.stop, b.stop))
-        for b, c in zip(box, cuts, strict=True)
-    )
-    return [m[tuple(cuts)] for m in maps], kept
+    return tuple(cuts)
 
 
 def _step(values: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
     """Smooth step from 0 at ``low`` to 1 at ``high``."""
     t = np.clip((values - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def _sort_tissues(
@@ -201,8 +222,8 @@ def _sort_tissues(
     points: np.ndarray,
     age: float,
     spacing_mm: float,
-) -> list[np.ndarray]:
-    """Brain mask, CSF, grey and white shares, texture and ventricular rim at the points."""
+) -> Composition:
+    """Sort the template at points ``(3, X, Y, Z)``, in its voxels, into tissues."""
     shape, spacing = points.shape[1:], np.full(3, spacing_mm)
     depth = ndimage.map_coordinates(template.depth_mm, points, order=1, mode="nearest")
     # Brain extraction is here tight and there leaves fluid outside the cortex.
@@ -225,12 +246,12 @@ def _sort_tissues(
     brain &= _largest_part(brain)
     deep = fluid * (depth > 18)
     rim = ndimage.gaussian_filter(deep.astype(np.float32), 1.6 / spacing) * white
-    return [brain, fluid, grey, white, texture, rim]
+    return Composition(brain, fluid, grey, white, texture, rim)
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:
     parts, _ = ndimage.label(mask)
-    return parts == np.bincount(parts[mask]).argmax()
+    return np.asarray(parts == np.bincount(parts[mask]).argmax())
 
 
 def _sampled(volume: np.ndarray, points: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -251,55 +272,3 @@ def _draw_folds(
     # Level sets close into shells, which a slice shows as rings; gaps leave open furrows.
     gaps = _step(smooth_field(rng, depth.shape, spacing, 4.5), -0.6, 0.0)
     return np.exp(-((field / 0.17) ** 2)) * band * gaps, np.exp(-((field / 0.55) ** 4)) * lining
-
-
-# Contrast and acquisition -------------------------------------------------------------------------
-
-
-def synthesise(
-    rng: np.random.Generator, modality: str, anatomy: Anatomy, spacing: float
-) -> np.ndarray:
-    """A clean image of the anatomy's box, float32: white matter at about 1, CSF all around."""
-    (grey, csf) = (float(rng.uniform(*limits)) for limits in MEANS[modality])
-    shape, steps = anatomy.csf.shape, np.full(3, spacing)
-    image = anatomy.white + grey * anatomy.grey
-    image += TEXTURE[modality] * float(rng.uniform(0.7, 1.2)) * anatomy.texture
-    slow = sum(
-        size * smooth_field(rng, shape, steps, scale_mm)
-        for scale_mm, size in ((18.0, 0.025), (5.0, 0.020), (2.2, 0.018))
-    )
-    image *= 1 + slow
-    if modality == "flair":
-        image += float(rng.uniform(0.0, 0.25)) * anatomy.rim
-    image += csf * (1 + 2 * slow) * anatomy.csf
-    return image.astype(np.float32)
-
-
-def acquire(
-    rng: np.random.Generator, image: np.ndarray, brain_mask: np.ndarray, spacing: float
-) -> np.ndarray:
-    """What a scanner makes of it: blur, bias field, Rician noise, arbitrary units; 0 outside."""
-    steps = np.full(3, spacing)
-    fwhm_mm = np.full(3, float(rng.uniform(0.5, 1.2)))
-    fwhm_mm[int(rng.choice(3, p=[0.15, 0.1, 0.75]))] = float(rng.uniform(0.8, 4.0))
-    extra_mm = np.sqrt(np.maximum(fwhm_mm**2 - (0.6 * spacing) ** 2, 0.0)) / 2.355
-    bias = np.exp(float(rng.uniform(0.02, 0.10)) * smooth_field(rng, image.shape, steps, 60.0))
-    units = float(np.exp(rng.uniform(np.log(150), np.log(1500))))
-    sigma = float(rng.uniform(0.006, 0.028)) / np.sqrt(spacing)
-    grain_voxels = float(rng.uniform(0.35, 0.6)) / spacing
-    real, imaginary = (_grain(rng, image.shape, grain_voxels) for _ in range(2))
-    signal = ndimage.gaussian_filter(image, extra_mm / spacing) * bias
-    noisy = np.sqrt((signal + sigma * real) ** 2 + (sigma * imaginary) ** 2) * units
-    return np.where(brain_mask, np.maximum(noisy, 1.0), 0).astype(np.float32)
-
-
-def _grain(rng: np.random.Generator, shape: Sequence[int], sigma_voxels: float) -> np.ndarray:
-    """Unit-variance noise, correlated over about a voxel as interpolation to a grid leaves it."""
-    grain = rng.standard_normal(shape, dtype=np.float32)
-    if sigma_voxels < 0.25:
-        return grain
-    kernel = np.exp(-0.5 * (np.arange(-2, 3) / sigma_voxels) ** 2)
-    kernel /= kernel.sum()
-    for axis in range(3):
-        grain = ndimage.correlate1d(grain, kernel, axis=axis, mode="wrap")
-    return grain / np.float32((kernel**2).sum() ** 1.5)

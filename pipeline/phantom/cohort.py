@@ -1,271 +1,143 @@
-"""Synthetic cohorts on real anatomy: phantoms, and tumours in real healthy brains."""
+"""Synthetic cohorts on disk: phantoms, and tumours in real healthy brains."""
 
 from __future__ import annotations
 
-import json
-import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy import ndimage
-from tqdm import tqdm
 
 from pipeline.cases.cohort import Case
+from pipeline.cases.loop import Execution, each_case
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_text, write_volume
-from pipeline.phantom.anatomy import MODALITIES, Anatomy, acquire, draw_anatomy, synthesise
-from pipeline.phantom.tissue import Tissue
-from pipeline.phantom.tumour import CONTRASTS, insert_tumour
+from pipeline.files.names import COHORT
+from pipeline.files.nifti import write_volume
+from pipeline.files.record.cohort import (
+    Arguments,
+    CaseFacts,
+    InsertedArguments,
+    InsertedFacts,
+    PhantomArguments,
+    SyntheticCohort,
+)
+from pipeline.phantom.paint import CONTRASTS
+from pipeline.phantom.subject import check_phantom, make_phantom
+from pipeline.phantom.tumour import Brain, insert_tumour
 
-__all__ = [
-    "MODALITIES",
-    "Phantom",
-    "insert_tumour",
-    "make_phantom",
-    "write_cohort",
-    "write_inserted_cohort",
-]
+N_PHANTOMS = 10
+"""With and without a tumour each, where a plan does not say how many."""
 
-GRID_MM = (240, 240, 155)
-"""Extent of the BraTS grid."""
+LoadBrain = Callable[[Case], tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]
+"""A case to its images by modality ``(X, Y, Z)``, any scale, its brain mask (> 0 inside) and its
+affine ``(4, 4)``; see `pipeline.cases.loading.load_brain`."""
 
 
 @dataclass(frozen=True)
-class Phantom:
-    """A synthetic case.
+class CohortPlan:
+    """What a synthetic cohort holds.
 
     Attributes:
-        images: modality to float32 ``(X, Y, Z)``, arbitrary units, > 0 in the brain, 0 outside.
-        label: uint8, BraTS values (1 necrosis, 2 oedema, 4 enhancing), zeros when healthy.
-        brain_mask: bool.
-        affine: voxel index to world (RAS, mm), LPS voxel order as BraTS has it.
-        facts: what was drawn (age, spacing, and of a tumour its volumes, contrast and place).
+        modalities: images of each case.
+        n_healthy: cases without a tumour; None makes `N_PHANTOMS`, or takes every given brain.
+        n_tumour: cases with one; None as above.
+        seed: of it all.
+        contrast: of the tumours, see `pipeline.phantom.tumour.insert_tumour`.
     """
 
-    images: dict[str, np.ndarray]
-    label: np.ndarray
-    brain_mask: np.ndarray
+    modalities: Sequence[str]
+    n_healthy: int | None = None
+    n_tumour: int | None = None
+    seed: int = 0
+    contrast: str = "mixed"
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The contents of a case's files, in their order, and what was drawn."""
+
+    volumes: Sequence[np.ndarray]
     affine: np.ndarray
-    facts: dict[str, Any]
+    facts: CaseFacts
 
 
-def make_phantom(
-    rng: np.random.Generator,
-    modalities: Sequence[str],
-    *,
-    tumour: bool,
-    spacing_mm: float = 1.0,
-    contrast: str = "mixed",
-) -> Phantom:
-    """Draw one brain and image it in several modalities.
+@dataclass(frozen=True)
+class _Job:
+    """A case to write."""
 
-    Anatomy, contrast, acquisition and tumour have a random stream each: the same generator state
-    gives the same brain with and without a tumour, and the same image of a modality whatever else
-    is asked for.
+    name: str
+    paths: Sequence[Path]
+    make: Callable[[], _Made]
 
-    Args:
-        rng: drawn from.
-        modalities: some of ``t1``, ``t2``, ``flair``.
-        tumour: whether to insert one.
-        spacing_mm: voxel size; 1 gives 240 x 240 x 155 voxels as in BraTS.
-        contrast: of the tumour, see `insert_tumour`.
-
-    Raises:
-        InputError: an unknown modality or contrast, or a spacing outside 0.8-6 mm.
-    """
-    _check_arguments(modalities, spacing_mm, contrast)
-    anatomy_rng, contrast_rng, scanner_rng, tumour_rng = rng.spawn(4)
-    shape = tuple(int(np.ceil(n / spacing_mm)) for n in GRID_MM)
-    anatomy, facts = draw_anatomy(anatomy_rng, shape, spacing_mm)
-    paints = dict(zip(MODALITIES, contrast_rng.spawn(len(MODALITIES)), strict=True))
-    scanners = dict(zip(MODALITIES, scanner_rng.spawn(len(MODALITIES)), strict=True))
-    clean = {m: synthesise(paints[m], m, anatomy, spacing_mm) for m in modalities}
-    affine = np.diag([-spacing_mm, -spacing_mm, spacing_mm, 1.0])
-    affine[1, 3] = GRID_MM[1] - 1
-    label = np.zeros(shape, np.uint8)
-    mask = np.zeros(shape, bool)
-    mask[anatomy.box] = anatomy.brain_mask
-    if tumour:
-        inside = _insert_clean(clean, anatomy, affine, tumour_rng, contrast)
-        clean, label[anatomy.box], facts["tumour"] = inside
-    images = {}
-    for modality, image in clean.items():
-        images[modality] = np.zeros(shape, np.float32)
-        images[modality][anatomy.box] = acquire(
-            scanners[modality], image, anatomy.brain_mask, spacing_mm
-        )
-    return Phantom(images, label, mask, affine, {"spacing_mm": spacing_mm, **facts})
-
-
-def _insert_clean(
-    clean: Mapping[str, np.ndarray],
-    anatomy: Anatomy,
-    affine: np.ndarray,
-    rng: np.random.Generator,
-    contrast: str,
-) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, Any]]:
-    """Insert before the scanner blurs and adds noise; the fluid around the brain stays."""
-    start = np.array([cut.start for cut in anatomy.box])
-    local = affine.copy()
-    local[:3, 3] += affine[:3, :3] @ start
-    mask = anatomy.brain_mask
-    # Blurred: thin blades of white matter inside gyri carry less oedema than the deep mass.
-    white = ndimage.gaussian_filter(anatomy.white, 1.0 / np.abs(np.diag(affine)[:3]))
-    tissue = Tissue(white * mask, anatomy.csf * mask)
-    images, label, facts = insert_tumour(clean, mask, local, rng, contrast=contrast, tissue=tissue)
-    return {m: np.where(mask, images[m], clean[m]) for m in clean}, label, facts
-
-
-def _check_arguments(modalities: Sequence[str], spacing_mm: float, contrast: str) -> None:
-    unknown = [m for m in modalities if m not in MODALITIES]
-    if unknown or not modalities:
-        raise InputError(
-            f"modality {', '.join(unknown) or '(none)'}: phantoms come in {', '.join(MODALITIES)}"
-        )
-    if not 0.8 <= spacing_mm <= 6:
-        raise InputError(f"spacing_mm {spacing_mm:g}: expected 0.8 to 6 mm")
-    if contrast not in CONTRASTS:
-        raise InputError(f"contrast {contrast!r}: expected one of {', '.join(CONTRASTS)}")
-
-
-# Cohorts on disk ----------------------------------------------------------------------------------
-
-
-class _Record:
-    """``cohort.json``: what the folder holds, brought up to date after each case."""
-
-    def __init__(self, out_dir: Path, arguments: dict[str, Any]) -> None:
-        self.path = out_dir / "cohort.json"
-        self.arguments = arguments
-        self.cases: dict[str, Any] = {}
-        self.failed: dict[str, str] = {}
-        if self.path.is_file():
-            self._resume()
-
-    def _resume(self) -> None:
-        try:
-            held = json.loads(self.path.read_text(encoding="utf-8"))
-            arguments, self.cases = held["arguments"], held["cases"]
-        except (json.JSONDecodeError, KeyError, OSError) as error:
-            raise InputError(
-                f"{self.path}: not a readable cohort ({error}); choose another folder or delete it"
-            ) from error
-        wanted = json.loads(json.dumps(self.arguments))
-        different = [k for k in wanted | arguments if wanted.get(k) != arguments.get(k)]
-        if different:
-            told = ", ".join(
-                f"{k} {arguments.get(k)} there, {wanted.get(k)} here" for k in different
-            )
-            raise InputError(
-                f"{self.path.parent} holds another cohort ({told}); "
-                "choose another folder, or delete it"
-            )
-
-    def is_done(self, name: str, paths: Sequence[Path]) -> bool:
-        return name in self.cases and all(path.is_file() for path in paths)
-
-    def add(self, name: str, facts: Mapping[str, Any]) -> None:
-        self.cases[name] = dict(facts)
-        self.write()
-
-    def write(self) -> None:
-        content = {"arguments": self.arguments, "cases": self.cases, "failed": self.failed}
-        write_text(self.path, json.dumps(content, indent=1) + "\n")
-
-
-def _paths(folder: Path, name: str, modalities: Sequence[str], tumour: bool) -> list[Path]:
-    kinds = [*modalities, *(["seg"] if tumour else [])]
-    return [
-        folder / ("tumour" if tumour else "healthy") / name / f"{name}_{k}.nii.gz" for k in kinds
-    ]
-
-
-def _write_case(
-    paths: Sequence[Path],
-    images: Sequence[np.ndarray],
-    label: np.ndarray | None,
-    affine: np.ndarray,
-) -> None:
-    arrays = [*images, *([] if label is None else [label])]
-    for path, array in zip(paths, arrays, strict=True):
-        write_volume(path, array, affine)
+    @property
+    def is_written(self) -> bool:
+        return all(path.is_file() for path in self.paths)
 
 
 def write_cohort(
     out_dir: Path,
-    modalities: Sequence[str],
+    plan: CohortPlan,
     *,
-    n_healthy: int,
-    n_tumour: int,
-    seed: int = 0,
     spacing_mm: float = 1.0,
-    contrast: str = "mixed",
-    progress: bool = True,
-) -> Path:
+    execution: Execution = Execution(),
+) -> dict[str, str]:
     """Write a phantom cohort in BraTS layout; a second call makes only what is missing.
 
     ``out_dir/{healthy,tumour}/phantom_{h,t}000/phantom_h000_<modality>.nii.gz`` (int16), ``_seg``
     (uint8; 1 necrosis, 2 oedema, 4 enhancing) for tumours, and ``cohort.json``. A case depends on
     seed, kind and index alone, so a cohort may be made larger later.
 
+    Args:
+        out_dir: made if it is not there.
+        plan: of `pipeline.phantom.scanner.MODALITIES`.
+        spacing_mm: voxel size.
+        execution: how.
+
     Returns:
-        ``out_dir``.
+        Name -> reason of the cases that failed; they are in ``cohort.json`` too.
 
     Raises:
-        InputError: bad arguments, or a folder that holds a different (or a larger) cohort.
+        InputError: bad arguments, a folder that holds a different (or a larger) cohort, or not one
+            case that could be made.
     """
-    _check_arguments(modalities, spacing_mm, contrast)
-    arguments = {
-        "source": "phantom",
-        "modalities": list(modalities),
-        "seed": seed,
-        "spacing_mm": spacing_mm,
-        "contrast": contrast,
-    }
-    record = _Record(out_dir, arguments)
-    plan = [(f"phantom_h{i:03d}", False, i) for i in range(n_healthy)]
-    plan += [(f"phantom_t{i:03d}", True, i) for i in range(n_tumour)]
-    _refuse_others(record, [name for name, _, _ in plan])
-    for name, tumour, index in tqdm(plan, desc="phantoms", unit="case", disable=not progress):
-        paths = _paths(out_dir, name, modalities, tumour)
-        if record.is_done(name, paths):
-            continue
-        rng = np.random.default_rng([seed, int(tumour), index])
-        phantom = make_phantom(
-            rng, modalities, tumour=tumour, spacing_mm=spacing_mm, contrast=contrast
-        )
-        images = [np.rint(phantom.images[m]).astype(np.int16) for m in modalities]
-        _write_case(paths, images, phantom.label if tumour else None, phantom.affine)
-        record.add(name, phantom.facts)
-    record.write()
-    return out_dir
+    check_phantom(plan.modalities, spacing_mm, plan.contrast)
+    arguments = PhantomArguments(
+        modalities=tuple(plan.modalities),
+        seed=plan.seed,
+        spacing_mm=spacing_mm,
+        contrast=plan.contrast,
+    )
+    jobs = []
+    for tumour, letter, count in ((False, "h", plan.n_healthy), (True, "t", plan.n_tumour)):
+        for index in range(N_PHANTOMS if count is None else count):
+            name = f"phantom_{letter}{index:03d}"
+            make = partial(_phantom, plan, spacing_mm, index, tumour=tumour)
+            jobs.append(_Job(name, _paths(out_dir, name, plan.modalities, tumour=tumour), make))
+    return _write_cases(out_dir, arguments, jobs, "phantoms", execution)
 
 
-def _refuse_others(record: _Record, names: Sequence[str]) -> None:
-    extra = sorted(set(record.cases) - set(names))
-    if extra:
-        raise InputError(
-            f"{record.path.parent} holds {len(extra)} more cases than asked for ({extra[0]}, ...); "
-            "ask for as many, choose another folder, or delete it"
-        )
+def _phantom(plan: CohortPlan, spacing_mm: float, index: int, *, tumour: bool) -> _Made:
+    phantom = make_phantom(
+        np.random.default_rng([plan.seed, int(tumour), index]),
+        plan.modalities,
+        tumour=tumour,
+        spacing_mm=spacing_mm,
+        contrast=plan.contrast,
+    )
+    volumes = [np.rint(phantom.images[m]).astype(np.int16) for m in plan.modalities]
+    return _Made([*volumes, *([phantom.label] if tumour else [])], phantom.affine, phantom.facts)
 
 
 def write_inserted_cohort(
     out_dir: Path,
     cases: Sequence[Case],
-    modalities: Sequence[str],
+    plan: CohortPlan,
+    load_brain: LoadBrain,
     *,
-    n_healthy: int | None,
-    n_tumour: int | None,
-    load_brain: Callable[[Case], tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]],
-    seed: int = 0,
-    contrast: str = "mixed",
-    progress: bool = True,
-) -> Path:
+    execution: Execution = Execution(),
+) -> dict[str, str]:
     """Put tumours into real healthy brains, and keep skull-stripped healthy copies beside them.
 
     Healthy copies are taken from the front of ``cases`` and tumours from the back, so the two
@@ -274,80 +146,111 @@ def write_inserted_cohort(
     Args:
         out_dir: laid out as `write_cohort` does, case names ``<case>_healthy`` / ``<case>_tumour``.
         cases: healthy ones.
-        modalities: which images to write.
-        n_healthy: how many healthy copies; None for all.
-        n_tumour: how many with a tumour; None for all.
-        load_brain: case to (images by modality, brain mask, affine).
-        seed: with the case's name, decides its tumour.
-        contrast: see `insert_tumour`.
-        progress: show a bar.
+        plan: its seed, with a case's name, decides the case's tumour.
+        load_brain: reads a case.
+        execution: how.
 
     Returns:
-        ``out_dir``. Cases that failed are listed with their reason in ``cohort.json``.
+        Name -> reason of the cases that failed; they are in ``cohort.json`` too.
 
     Raises:
         InputError: bad arguments, another cohort in the folder, or not one case that works.
     """
-    arguments = {
-        "source": "inserted",
-        "on": sorted(case.name for case in cases),
-        "modalities": list(modalities),
-        "seed": seed,
-        "contrast": contrast,
-    }
-    if contrast not in CONTRASTS:
-        raise InputError(f"contrast {contrast!r}: expected one of {', '.join(CONTRASTS)}")
-    record = _Record(out_dir, arguments)
-    n_healthy = len(cases) if n_healthy is None else n_healthy
-    n_tumour = len(cases) if n_tumour is None else n_tumour
-    plan = [(case, False) for case in cases[:n_healthy]]
-    plan += [(case, True) for case in cases[max(len(cases) - n_tumour, 0) :]]
-    _refuse_others(record, [_inserted_name(case, tumour) for case, tumour in plan])
-    for case, tumour in tqdm(plan, desc="tumours", unit="case", disable=not progress):
-        name = _inserted_name(case, tumour)
-        paths = _paths(out_dir, name, modalities, tumour)
-        if record.is_done(name, paths):
-            continue
-        try:
-            facts = _write_inserted(case, tumour, paths, modalities, load_brain, seed, contrast)
-        except (ValueError, OSError, RuntimeError) as error:
-            record.failed[name] = str(error) or type(error).__name__
-            tqdm.write(f"{name}: {record.failed[name]}", file=sys.stderr)
-            continue
-        record.add(name, facts)
-    record.write()
-    if plan and not record.cases:
-        raise InputError(
-            f"no case could be used; the first said: {next(iter(record.failed.values()))}"
-        )
-    return out_dir
+    if plan.contrast not in CONTRASTS:
+        raise InputError(f"contrast {plan.contrast!r}: expected one of {', '.join(CONTRASTS)}")
+    arguments = InsertedArguments(
+        on=tuple(sorted(case.name for case in cases)),
+        modalities=tuple(plan.modalities),
+        seed=plan.seed,
+        contrast=plan.contrast,
+    )
+    n_healthy, n_tumour = (len(cases) if n is None else n for n in (plan.n_healthy, plan.n_tumour))
+    chosen = [(case, False) for case in cases[:n_healthy]]
+    chosen += [(case, True) for case in cases[max(len(cases) - n_tumour, 0) :]]
+    jobs = []
+    for case, tumour in chosen:
+        name = f"{case.name}_{_kind(tumour=tumour)}"
+        make = partial(_inserted, case, plan, load_brain, tumour=tumour)
+        jobs.append(_Job(name, _paths(out_dir, name, plan.modalities, tumour=tumour), make))
+    return _write_cases(out_dir, arguments, jobs, "tumours", execution)
 
 
-def _inserted_name(case: Case, tumour: bool) -> str:
-    return f"{case.name}_{'tumour' if tumour else 'healthy'}"
-
-
-def _write_inserted(
-    case: Case,
-    tumour: bool,
-    paths: Sequence[Path],
-    modalities: Sequence[str],
-    load_brain: Callable[[Case], tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]],
-    seed: int,
-    contrast: str,
-) -> dict[str, Any]:
+def _inserted(case: Case, plan: CohortPlan, load_brain: LoadBrain, *, tumour: bool) -> _Made:
     images, brain_mask, affine = load_brain(case)
-    missing = [m for m in modalities if m not in images]
+    missing = [m for m in plan.modalities if m not in images]
     if missing:
         raise InputError(f"{case.name}: has no {', '.join(missing)}")
-    brain_mask = brain_mask > 0
-    images = {m: np.where(brain_mask, images[m], 0).astype(np.float32) for m in modalities}
-    facts: dict[str, Any] = {"subject": case.subject}
-    label = None
-    if tumour:
-        rng = np.random.default_rng([seed, zlib.crc32(case.name.encode())])
-        images, label, facts["tumour"] = insert_tumour(
-            images, brain_mask, affine, rng, contrast=contrast
+    mask = brain_mask > 0
+    stripped = {m: np.where(mask, images[m], 0).astype(np.float32) for m in plan.modalities}
+    if not tumour:
+        volumes = [stripped[m] for m in plan.modalities]
+        return _Made(volumes, affine, InsertedFacts(subject=case.subject))
+    rng = np.random.default_rng([plan.seed, zlib.crc32(case.name.encode())])
+    grown = insert_tumour(Brain(stripped, mask, affine), rng, contrast=plan.contrast)
+    facts = InsertedFacts(subject=case.subject, tumour=grown.facts)
+    return _Made([*(grown.images[m] for m in plan.modalities), grown.label], affine, facts)
+
+
+# On disk ------------------------------------------------------------------------------------------
+
+
+def _kind(*, tumour: bool) -> str:
+    return "tumour" if tumour else "healthy"
+
+
+def _paths(folder: Path, name: str, modalities: Sequence[str], *, tumour: bool) -> list[Path]:
+    """Of the images, and of the label where there is a tumour."""
+    kinds = [*modalities, *(["seg"] if tumour else [])]
+    return [folder / _kind(tumour=tumour) / name / f"{name}_{kind}.nii.gz" for kind in kinds]
+
+
+def _write_cases(
+    out_dir: Path,
+    arguments: Arguments,
+    jobs: Sequence[_Job],
+    description: str,
+    execution: Execution,
+) -> dict[str, str]:
+    """Write what is missing, ``cohort.json`` after each case; why cases failed."""
+    path = out_dir / COHORT
+    record = _record(out_dir, arguments, [job.name for job in jobs])
+    missing = {job.name: job for job in jobs if job.name not in record.cases or not job.is_written}
+
+    def write(job: _Job) -> None:
+        nonlocal record
+        made = job.make()
+        for volume_path, volume in zip(job.paths, made.volumes, strict=True):
+            write_volume(volume_path, volume, made.affine)
+        record = record.with_case(job.name, made.facts)
+        record.write(path)
+
+    failed = each_case(missing, write, description=description, execution=execution).failed
+    record.model_copy(update={"failed": failed}).write(path)
+    if jobs and not record.cases:
+        raise InputError(f"no case could be used; the first said: {next(iter(failed.values()))}")
+    return failed
+
+
+def _record(out_dir: Path, arguments: Arguments, names: Sequence[str]) -> SyntheticCohort:
+    """What the folder holds so far, if it can become what is asked for."""
+    record = SyntheticCohort.of(out_dir)
+    if record is None:
+        return SyntheticCohort(arguments=arguments)
+    if differences := _differences(record.arguments.to_json(), arguments.to_json()):
+        raise InputError(
+            f"{out_dir} holds another cohort ({differences}); choose another folder, or delete it"
         )
-    _write_case(paths, [images[m] for m in modalities], label, affine)
-    return facts
+    if extra := sorted(set(record.cases) - set(names)):
+        raise InputError(
+            f"{out_dir} holds {len(extra)} more cases than asked for ({extra[0]}, ...); "
+            "ask for as many, choose another folder, or delete it"
+        )
+    return record
+
+
+def _differences(there: Mapping[str, object], here: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{key} {there.get(key)} there, {here.get(key)} here"
+        for key in {**here, **there}
+        if there.get(key) != here.get(key)
+    )

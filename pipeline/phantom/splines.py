@@ -31,14 +31,21 @@ def spline_at(values: np.ndarray, positions: Sequence[np.ndarray]) -> np.ndarray
             t**3 / 6,
         )
         shape = [-1 if a == axis else 1 for a in range(3)]
-        total: np.ndarray | None = None
-        for step, weight in zip((-1, 0, 1, 2), weights, strict=True):
-            part = np.take(out, np.clip(knot + step, 0, last), axis=axis)
-            part *= weight.reshape(shape)
-            total = part if total is None else np.add(total, part, out=total)
-        assert total is not None
+        parts = (
+            _scaled(np.take(out, np.clip(knot + step, 0, last), axis=axis), weight.reshape(shape))
+            for step, weight in zip((-1, 0, 1, 2), weights, strict=True)
+        )
+        total = next(parts)
+        for part in parts:
+            total += part
         out = total
     return out
+
+
+def _scaled(part: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """In place: the arrays are large."""
+    part *= weight
+    return part
 
 
 SPLINE_STD = float(
@@ -54,7 +61,7 @@ def smooth_field(
 
     Args:
         rng: drawn from.
-        shape: of the grid.
+        shape: X, Y, Z of the grid.
         spacing_mm: of the grid, one value an axis.
         scale_mm: distance of the knots of the random B-spline; blobs are about twice as wide.
     """

@@ -1,4 +1,4 @@
-"""What a skull-stripped image tells about its tissues: intensity levels, noise, soft maps."""
+"""What a skull-stripped image says about its tissues: intensity levels, noise, soft maps."""
 
 from __future__ import annotations
 
@@ -49,6 +49,10 @@ class Tissue:
     white: np.ndarray
     csf: np.ndarray
 
+    def within(self, box: tuple[slice, ...]) -> Tissue:
+        """The maps of a box of the grid."""
+        return Tissue(self.white[box], self.csf[box])
+
 
 def estimate_levels(modality: str, intensities: np.ndarray) -> Levels:
     """Tissue intensities from those of all brain voxels (1-D), in the image's own units."""
@@ -96,6 +100,9 @@ def estimate_tissue(
         brain_mask: bool, same shape.
         spacing_mm: voxel size along each axis.
         levels: of each image.
+
+    Returns:
+        Maps of the same shape.
     """
     csf, white = (np.zeros(brain_mask.shape, np.float32) for _ in range(2))
     for name, image in images.items():

@@ -9,7 +9,7 @@ from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.detection.methods import METHODS
 from pipeline.figures.panels import training_figure
-from pipeline.phantom.cohort import write_cohort
+from pipeline.phantom.cohort import CohortPlan, write_cohort
 from pipeline.report.page import write_report
 from pipeline.scores.evaluation import format_table
 from pipeline.study.benchmark import BenchmarkOptions, benchmark
@@ -93,22 +93,11 @@ TRAINING, TEST = "healthy", "test"
 
 
 def _write_cohorts(folder: Path, seed: int, execution: Execution) -> None:
-    write_cohort(
-        folder / TRAINING,
-        [MODALITY],
-        n_healthy=N_TRAINING,
-        n_tumour=0,
-        seed=2 * seed,
-        spacing_mm=SPACING_MM,
-        progress=execution.progress,
-    )
-    write_cohort(
-        folder / TEST,
-        [MODALITY],
-        n_healthy=N_TEST_HEALTHY,
-        n_tumour=N_TEST_TUMOUR,
-        seed=2 * seed + 1,
-        spacing_mm=SPACING_MM,
-        contrast=CONTRAST,
-        progress=execution.progress,
-    )
+    """Both, whole: what follows is of no use without one of their cases."""
+    plans = {
+        TRAINING: CohortPlan([MODALITY], N_TRAINING, 0, 2 * seed),
+        TEST: CohortPlan([MODALITY], N_TEST_HEALTHY, N_TEST_TUMOUR, 2 * seed + 1, CONTRAST),
+    }
+    whole = replace(execution, max_failures=0)
+    for name, plan in plans.items():
+        write_cohort(folder / name, plan, spacing_mm=SPACING_MM, execution=whole)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.loading import load_brain
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.errors import InputError
-from pipeline.files.names import COHORT
-from pipeline.phantom.cohort import write_cohort, write_inserted_cohort
+from pipeline.phantom.cohort import CohortPlan, write_cohort, write_inserted_cohort
 from pipeline.study.selection import find_healthy
-
-N_CASES = 10
-"""Of each kind, where no number is asked for."""
 
 
 @dataclass(frozen=True)
@@ -70,34 +64,25 @@ def make_phantoms(
     """
     if not selection.modalities:
         raise InputError("say which modality to make: --modality flair, t1, t1ce or t2")
-    common: dict[str, Any] = {
-        "seed": options.seed,
-        "contrast": options.contrast,
-        "progress": execution.progress,
-    }
-    if options.on is None:
-        write_cohort(
-            Path(out),
-            selection.modalities,
-            n_healthy=N_CASES if options.n_healthy is None else options.n_healthy,
-            n_tumour=N_CASES if options.n_tumour is None else options.n_tumour,
-            spacing_mm=options.spacing_mm,
-            **common,
-        )
-        return {}
-    extract_brain = make_extractor(options.brain_extraction)
-    _check_section(options.on, selection.section)
     modalities = selection.modalities
-    write_inserted_cohort(
-        Path(out),
-        find_healthy(options.on, selection),
+    plan = CohortPlan(
         modalities,
         n_healthy=options.n_healthy,
         n_tumour=options.n_tumour,
-        load_brain=lambda case: load_brain(case, modalities, extract_brain),
-        **common,
+        seed=options.seed,
+        contrast=options.contrast,
     )
-    return dict(json.loads((Path(out) / COHORT).read_text(encoding="utf-8")).get("failed", {}))
+    if options.on is None:
+        return write_cohort(Path(out), plan, spacing_mm=options.spacing_mm, execution=execution)
+    extract_brain = make_extractor(options.brain_extraction)
+    _check_section(options.on, selection.section)
+    return write_inserted_cohort(
+        Path(out),
+        find_healthy(options.on, selection),
+        plan,
+        lambda case: load_brain(case, modalities, extract_brain),
+        execution=execution,
+    )
 
 
 def _check_section(path: Path, section: str | None) -> None:

@@ -23,7 +23,7 @@ from pipeline.files.names import PROBES
 from pipeline.files.nifti import write_atomically
 from pipeline.maps.scoring import blur, residual_map
 from pipeline.noise.noises import derive_seed
-from pipeline.phantom.tumour import insert_tumour
+from pipeline.phantom.tumour import Brain, insert_tumour
 from pipeline.run.config import RunConfig
 
 N_PROBES = 3
@@ -66,10 +66,10 @@ class _WithTumour:
         image, brain = item[IMAGE], np.asarray(item[BRAIN][0]) > 0.5
         affine = np.asarray(image.affine, dtype=np.float64)
         images = dict(zip(self.modalities, np.asarray(image), strict=True))
-        painted, label, _ = insert_tumour(images, brain, affine, np.random.default_rng(self.seed))
-        voxels = torch.as_tensor(np.stack([painted[m] for m in self.modalities]))
+        grown = insert_tumour(Brain(images, brain, affine), np.random.default_rng(self.seed))
+        voxels = torch.as_tensor(np.stack([grown.images[m] for m in self.modalities]))
         item[IMAGE] = MetaTensor(voxels, affine=image.affine)
-        self.label = MetaTensor(torch.as_tensor(label[None] > 0).float(), affine=image.affine)
+        self.label = MetaTensor(torch.as_tensor(grown.label[None] > 0).float(), affine=image.affine)
         return item
 
 

@@ -13,8 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.loop import QUIET
 from pipeline.files.nifti import write_volume
-from pipeline.phantom.cohort import write_cohort
+from pipeline.phantom.cohort import CohortPlan, write_cohort
 from pipeline.run.config import RunConfig, load_config, override, preset_config
 from pipeline.run.model import build_network, make_scheduler
 from pipeline.training import board, probes
@@ -35,7 +36,7 @@ def config() -> RunConfig:
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
     folder = tmp_path_factory.mktemp("phantoms")
-    write_cohort(folder, ["flair"], n_healthy=3, n_tumour=0, spacing_mm=4.0, progress=False)
+    write_cohort(folder, CohortPlan(["flair"], 3, 0), spacing_mm=4.0, execution=QUIET)
     return list(find_cases(folder, modalities=["flair"]).cases)
 
 
