@@ -24,8 +24,9 @@ from pipeline.detection.normative import INTENSITY, RESIDUAL
 from pipeline.diffusion.network import build_network
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.files.record.people import CaseEntry, Datalist
-from pipeline.maps.atlas import Atlas, save_atlases
+from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import FRAME
+from pipeline.run.atlases import save_atlases
 from pipeline.run.config import FALSE_POSITIVE_RATES, dump_config, override, preset_config
 from pipeline.run.model import ATLASES, atlases_made_for
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli.main import main
-from pipeline.maps.atlas import load_atlases
+from pipeline.run.atlases import load_atlases
 from pipeline.run.model import load_model
 
 MICRO = [

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from pipeline.errors import InputError
-from pipeline.files.nifti import write_atomically
 from pipeline.maps.placement import EXTENT, FRAME, FRAME_VOXEL_MM, Placement, on_box
 from pipeline.maps.registration import Template
 
@@ -72,7 +66,14 @@ class Atlas:
         return z
 
     def placed_mean(self, brain: np.ndarray) -> np.ndarray:
-        """The mean on the box of a brain ``(N, H, W)``, ``(K, N, H, W)``."""
+        """The mean on the box of a brain.
+
+        Args:
+            brain: ``(N, H, W)`` bool, on the working grid.
+
+        Returns:
+            ``(K, N, H, W)`` float32, in units of the values.
+        """
         placement = on_box(brain, self.extent)
         return np.stack([placement.from_frame(mean, brain.shape) for mean in self.mean])
 
@@ -168,69 +169,3 @@ def _filled(volumes: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Places where no brain was get the value of the nearest place where one was."""
     nearest = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
     return volumes[(slice(None), *nearest)]
-
-
-_PARTS, _MEANS = ("mean", "spread", "n_cases", "extent"), ("image", "brain")
-
-
-def save_atlases(path: Path, atlases: dict[str, Atlas], made_for: str = "") -> None:
-    """Write atlases by name into one ``.npz``.
-
-    Args:
-        made_for: what they depend on; see `load_atlases`.
-    """
-    arrays: dict[str, Any] = {}
-    for name, atlas in atlases.items():
-        arrays |= {f"{name}.{part}": getattr(atlas, part) for part in _PARTS}
-        if atlas.template is not None:
-            arrays |= {f"{name}.template_{part}": getattr(atlas.template, part) for part in _MEANS}
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as handle:
-            np.savez_compressed(handle, allow_pickle=False, made_for=made_for, **arrays)
-
-    write_atomically(path, write)
-
-
-def load_atlases(path: Path, made_for: str = "") -> dict[str, Atlas]:
-    """Read what `save_atlases` wrote; nothing, if it was made for something else.
-
-    Raises:
-        InputError: it is missing or not such a file.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            if str(stored["made_for"]) != made_for:
-                return {}
-            names = sorted({key.split(".")[0] for key in stored.files} - {"made_for"})
-            return {name: _checked(stored, name) for name in names}
-    except (
-        *(OSError, EOFError, ValueError, KeyError, TypeError, IndexError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise InputError(f"{path}: not the atlases of a run ({error}); remove it") from error
-
-
-def _checked(stored: Any, name: str) -> Atlas:
-    mean, spread = stored[f"{name}.mean"], stored[f"{name}.spread"]
-    if mean.shape != spread.shape or mean.shape[1:] != FRAME:
-        raise ValueError(f"{name} has the shapes {mean.shape} and {spread.shape}")
-    if not np.isfinite(mean).all() or not (spread > 0).all() or not np.isfinite(spread).all():
-        raise ValueError(f"{name} holds values that are not numbers")
-    # Atlases had no template and one extent before brains were registered.
-    extent = float(stored[f"{name}.extent"]) if f"{name}.extent" in stored.files else EXTENT
-    if not 1 <= extent <= 4:
-        raise ValueError(f"{name} has the extent {extent}")
-    template = _template(stored, name, extent)
-    return Atlas(mean, spread, int(stored[f"{name}.n_cases"]), template, extent)
-
-
-def _template(stored: Any, name: str, extent: float) -> Template | None:
-    if f"{name}.template_image" not in stored.files:
-        return None
-    image, brain = stored[f"{name}.template_image"], stored[f"{name}.template_brain"]
-    if image.shape != FRAME or brain.shape != FRAME or brain.dtype != bool or not brain.any():
-        raise ValueError(f"{name} has a template of the shapes {image.shape} and {brain.shape}")
-    if not np.isfinite(image).all():
-        raise ValueError(f"{name} has a template of values that are not numbers")
-    return Template(image, brain, extent)

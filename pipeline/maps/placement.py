@@ -29,7 +29,7 @@ class Placement:
     step: np.ndarray
 
     def to_frame(self, volume: np.ndarray) -> np.ndarray:
-        """A volume ``(N, H, W)`` of the working grid seen in the frame, ``FRAME`` float32."""
+        """A volume ``(N, H, W)`` of the working grid in the frame, ``FRAME`` float32, same unit."""
         return np.asarray(
             ndimage.affine_transform(
                 volume.astype(np.float32),
@@ -42,7 +42,7 @@ class Placement:
         )
 
     def from_frame(self, volume: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """A volume ``FRAME`` seen on a working grid of that shape ``(N, H, W)``."""
+        """A volume ``FRAME`` on a working grid of that shape ``(N, H, W)``, same unit."""
         if self.step.ndim == 1:
             step, offset = 1 / self.step, -self.first / self.step
         else:
@@ -64,6 +64,9 @@ def on_box(brain: np.ndarray, extent: float = EXTENT) -> Placement:
     Args:
         brain: ``(N, H, W)`` bool.
         extent: half the frame in standard deviations of the mask.
+
+    Returns:
+        From voxels of the frame to those of the brain's grid, along the axes.
 
     Raises:
         ValueError: it is empty.

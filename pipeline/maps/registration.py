@@ -55,6 +55,10 @@ def register(slices: Tensor, brain: Tensor, template: Template) -> Placement:
     Args:
         slices: ``(N, C, H, W)`` in [-1, 1]; the mean over channels counts.
         brain: ``(N, 1, H, W)`` bool.
+        template: to which it is registered.
+
+    Returns:
+        From voxels of the frame to voxels of the working grid.
 
     Raises:
         ValueError: there is no brain.

@@ -66,6 +66,9 @@ class Factor:
 def product_map(factors: Sequence[Factor]) -> Tensor:
     """Product of the factors, each to its power; a single one to the power 1 is left as it is.
 
+    Returns:
+        ``(N, 1, H, W)``, >= 0, higher = more anomalous.
+
     Raises:
         ValueError: there is no factor.
     """
@@ -131,7 +134,16 @@ def case_level(values: np.ndarray, quantile: float) -> float:
 
 
 def median_filter(maps: Tensor, grid: Grid, width_mm: float) -> Tensor:
-    """3-D median of a slice stack ``(N, 1, H, W)`` over a box of ``width_mm`` (odd in voxels)."""
+    """3-D median of a slice stack over a box.
+
+    Args:
+        maps: ``(N, 1, H, W)``, any unit.
+        grid: of the stack.
+        width_mm: of the box; an odd number of voxels is taken.
+
+    Returns:
+        Same shape and unit.
+    """
     size = tuple(_odd(width_mm / s) for s in grid.axes_mm)
     if max(size) == 1:
         return maps
@@ -140,9 +152,17 @@ def median_filter(maps: Tensor, grid: Grid, width_mm: float) -> Tensor:
 
 
 def edge_weight(brain: Tensor, grid: Grid, edge_mm: float) -> Tensor:
-    """1 inside the brain, falling linearly to 0 at its border over ``edge_mm``; ``(N, 1, H, W)``.
+    """1 inside the brain, falling linearly to 0 at its border.
 
     The border carries partial volume and registration error, which a model restores badly.
+
+    Args:
+        brain: ``(N, 1, H, W)`` bool.
+        grid: of the stack.
+        edge_mm: over which it falls; 0 is the mask itself.
+
+    Returns:
+        Same shape, float32 in [0, 1].
     """
     if edge_mm <= 0:
         return brain.float()
@@ -152,7 +172,17 @@ def edge_weight(brain: Tensor, grid: Grid, edge_mm: float) -> Tensor:
 
 
 def blur(slices: Tensor, brain: Tensor, grid: Grid, sigma_mm: float) -> Tensor:
-    """Gaussian blur in 3-D that looks at brain voxels only; ``(N, C, H, W)``."""
+    """Gaussian blur in 3-D that looks at brain voxels only.
+
+    Args:
+        slices: ``(N, C, H, W)``, any unit.
+        brain: ``(N, 1, H, W)`` bool.
+        grid: of the stack.
+        sigma_mm: standard deviation of the Gaussian.
+
+    Returns:
+        Of the shape and unit of ``slices``.
+    """
     sigma = [sigma_mm / s for s in grid.axes_mm]
     inside = brain[:, 0].numpy().astype(np.float32)
     weight = np.maximum(ndimage.gaussian_filter(inside, sigma), 1e-6)
@@ -171,9 +201,13 @@ def half_height(values: np.ndarray, threshold: float, share: float) -> float:
     healthy brain is called anomalous than the threshold allows.
 
     Args:
-        values: of the map in the brain, any shape.
+        values: of the map in the brain, any shape, higher = more anomalous.
+        threshold: in units of the map.
         share: of the height between the median of all values and the upper quartile of those
             above the threshold; 0 is the threshold itself.
+
+    Returns:
+        In units of the map, >= ``threshold``.
     """
     above = values[values > threshold]
     if not share or not above.size:
@@ -185,7 +219,17 @@ def half_height(values: np.ndarray, threshold: float, share: float) -> float:
 def threshold_map(
     anomaly_map: np.ndarray, threshold: float, voxel_ml: float, min_component_ml: float
 ) -> np.ndarray:
-    """Bool mask of ``map > threshold`` without parts (26-connected) under ``min_component_ml``."""
+    """Where a map is above a threshold, without small parts.
+
+    Args:
+        anomaly_map: ``(X, Y, Z)``, higher = more anomalous.
+        threshold: in units of the map.
+        voxel_ml: volume of a voxel.
+        min_component_ml: parts (26-connected) of less are left out; 0 keeps all.
+
+    Returns:
+        Same shape, bool.
+    """
     mask = anomaly_map > threshold
     if min_component_ml <= 0 or not mask.any():
         return mask
@@ -193,7 +237,7 @@ def threshold_map(
     sizes = np.bincount(parts.reshape(-1)) * voxel_ml
     keep = sizes >= min_component_ml
     keep[0] = False
-    return keep[parts]
+    return np.asarray(keep[parts])
 
 
 def _odd(width: float) -> int:

@@ -33,7 +33,16 @@ class Midplane:
     slopes: tuple[float, float] = (0.0, 0.0)
 
     def mirror(self, volume: np.ndarray, brain: np.ndarray, grid: Grid) -> np.ndarray:
-        """A volume ``(N, H, W)`` seen in the mirror; 0 where that lies outside of it."""
+        """A volume seen in the mirror.
+
+        Args:
+            volume: ``(N, H, W)``, any unit.
+            brain: same shape, bool, not empty.
+            grid: of both.
+
+        Returns:
+            Same shape and unit, 0 where the mirrored place lies outside of the volume.
+        """
         scale = np.array(grid.axes_mm)
         normal = np.array([*self.slopes, 1.0])
         normal /= np.linalg.norm(normal)
@@ -52,6 +61,7 @@ def find_midplane(slices: Tensor, brain: Tensor, grid: Grid) -> Midplane:
     Args:
         slices: ``(N, C, H, W)`` in [-1, 1], columns from left to right.
         brain: ``(N, 1, H, W)`` bool, not empty.
+        grid: of both.
     """
     inside = brain[:, 0].numpy()
     image = (slices.mean(1).numpy() + 1) / 2 * inside
@@ -84,11 +94,13 @@ def asymmetry(values: Tensor, plane: Midplane, brain: Tensor, grid: Grid, kind: 
 
     Args:
         values: signed, ``(N, 1, H, W)``, 0 outside the brain.
+        plane: of the brain.
         brain: ``(N, 1, H, W)`` bool.
+        grid: of both.
         kind: ``positive`` (higher than the other side), ``negative`` (lower), or either.
 
     Returns:
-        ``(N, 1, H, W)``, >= 0, 0 outside the brain.
+        ``(N, 1, H, W)``, >= 0, in units of ``values``, 0 outside the brain.
     """
     here = values[:, 0].numpy()
     there = plane.mirror(here, brain[:, 0].numpy(), grid)

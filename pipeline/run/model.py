@@ -15,8 +15,9 @@ from pipeline.diffusion.network import build_network
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
 from pipeline.errors import InputError
 from pipeline.files.names import ATLASES, CONFIG, WEIGHTS
-from pipeline.maps.atlas import Atlas, load_atlases
+from pipeline.maps.atlas import Atlas
 from pipeline.noise.noises import make_noise
+from pipeline.run.atlases import load_atlases
 from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig, load_config
 
 

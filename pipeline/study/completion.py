@@ -17,7 +17,7 @@ from pipeline.detection.normative import make_atlases
 from pipeline.errors import InputError
 from pipeline.files.names import ATLASES, CALIBRATION
 from pipeline.files.record.calibration import Calibration
-from pipeline.maps.atlas import save_atlases
+from pipeline.run.atlases import save_atlases
 from pipeline.run.model import (
     Model,
     atlases_made_for,
