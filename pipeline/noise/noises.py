@@ -175,7 +175,7 @@ class Simplex(VolumeNoise):
         return standardise(fields).reshape(like.shape).to(like.dtype)
 
     def depths_kept(self, like: Tensor) -> int:
-        """As many operators as fit into the memory for them; see `grids_kept`."""
+        """As many operators for ``(H, W)`` as fit into the memory for them; see `grids_kept`."""
         depth = 0.37 / self.base_frequency
         return grids_kept(simplex_grid(_size(like), self._octaves, depth=depth, device=like.device))
 

@@ -54,7 +54,12 @@ def mass_effect(plan: Plan, site: Site) -> list[np.ndarray]:
 
 
 def pushed(site: Site, shift: Sequence[np.ndarray]) -> Site:
-    """The site with its tissue moved by a shift; see `mass_effect`."""
+    """The site with its tissue moved.
+
+    Args:
+        site: before.
+        shift: along each axis, in voxels, ``(X, Y, Z)`` each; see `mass_effect`.
+    """
     white, csf = (pull(m, site.brain_mask, shift) for m in (site.tissue.white, site.tissue.csf))
     return replace(site, tissue=Tissue(white, csf))
 
@@ -90,7 +95,14 @@ def pull(image: np.ndarray, brain_mask: np.ndarray, shift: Sequence[np.ndarray])
 
 
 def grow(rng: np.random.Generator, plan: Plan, site: Site, voxel_ml: float) -> Growth:
-    """Let the core fill the brain around its centre, and the oedema follow the white matter."""
+    """Let the core fill the brain around its centre, and the oedema follow the white matter.
+
+    Args:
+        rng: drawn from.
+        plan: size and make-up.
+        site: with its tissue pushed aside already.
+        voxel_ml: volume of a voxel.
+    """
     white, csf = site.tissue.white, site.tissue.csf
     n_whole = max(round(plan.volume_ml / voxel_ml), 2)
     # The core fills the sulci that it meets; ventricles are too wide for it.

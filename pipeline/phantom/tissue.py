@@ -55,7 +55,12 @@ class Tissue:
 
 
 def estimate_levels(modality: str, intensities: np.ndarray) -> Levels:
-    """Tissue intensities from those of all brain voxels (1-D), in the image's own units."""
+    """Tissue intensities from those of all brain voxels.
+
+    Args:
+        modality: one of `PERCENTILES`.
+        intensities: ``(n,)``, in the image's own unit; the levels have it too.
+    """
     white, grey, csf = np.percentile(intensities, PERCENTILES[modality])
     return Levels(float(white), float(grey), float(csf))
 
@@ -69,7 +74,7 @@ def estimate_noise(image: np.ndarray, where: np.ndarray) -> float:
 
     Returns:
         The smallest of the estimates along the axes (anatomy inflates the others), >= 0, in the
-        unit of the image; 0 where ``where`` is too thin to tell.
+        unit of the image; 0 where ``where`` is too thin for an estimate.
     """
     estimates = []
     for axis in range(3):
@@ -93,7 +98,7 @@ def estimate_tissue(
 ) -> Tissue:
     """Soft white-matter and CSF maps from intensities and from the depth below the surface.
 
-    FLAIR hardly tells white from grey matter; there, depth decides alone.
+    FLAIR hardly separates white from grey matter; there, depth decides alone.
 
     Args:
         images: modality to voxels ``(X, Y, Z)``, 0 outside the brain.

@@ -120,7 +120,7 @@ def insert_tumour(
 
 @dataclass(frozen=True)
 class _Measured:
-    """The box of a brain, as arrays of its own, and what the images tell about its tissues."""
+    """The box of a brain, as arrays of its own, and what its images say about its tissues."""
 
     images: dict[str, np.ndarray]
     mask: np.ndarray
