@@ -18,7 +18,6 @@ from pipeline.cases.loop import QUIET, Execution
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.run.config import RunConfig, load_config, override, preset_config
-from pipeline.run.model import usable_device
 from pipeline.scores.evaluation import evaluate_folder, format_table, write_results
 from pipeline.study.completion import complete_run
 from pipeline.training import distributed
@@ -126,7 +125,7 @@ def training_data(
         Path(str(run_dir)),
         resume=resume,
         extract_brain=make_extractor(brain_extraction),
-        execution=Execution(progress=_is_watched()),
+        execution=_execution(),
     )
     for name, reason in data.failed.items() if distributed.is_first() else ():
         logger.error("%s failed: %s", name, reason)
@@ -154,15 +153,14 @@ def trainer(
             f"train#trainer#max_epochs is {max_epochs}, training.epochs {config.training.epochs}; "
             "give one of them"
         )
-    name = None if device is None else str(device)
-    execution = Execution(progress=_is_watched(), device=name)
+    execution = _execution(device)
     return Training(data, config, Path(str(run_dir)), execution=execution, inferer=inferer)
 
 
 def complete(
     run_dir: str | Path,
     data: TrainingData,
-    device: str | torch.device,
+    device: str | torch.device | None,
     brain_extraction: str | None = None,
 ) -> None:
     """Atlases and thresholds of a run, made by the first of the processes; see `complete_run`.
@@ -173,7 +171,7 @@ def complete(
         complete_run(
             Path(str(run_dir)),
             extract_brain=make_extractor(brain_extraction),
-            execution=Execution(progress=_is_watched(), device=str(device)),
+            execution=_execution(device),
         )
         print(f"run in {run_dir}")
     distributed.wait()
@@ -181,9 +179,10 @@ def complete(
         raise SystemExit(1)
 
 
-def _is_watched() -> bool:
-    """Whether progress bars are wanted: in a log file each step of one is a line."""
-    return sys.stderr.isatty()
+def _execution(device: str | torch.device | None = None) -> Execution:
+    """On a device, with bars where somebody watches: in a log file each step of one is a line."""
+    name = None if device is None else str(device)
+    return Execution(progress=sys.stderr.isatty(), device=name)
 
 
 # --- inference and evaluation ---------------------------------------------------------------------
