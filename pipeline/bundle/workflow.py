@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from monai.inferers import DiffusionInferer
-from torch.utils.data import Subset
 
 from pipeline.bundle.components import CaseDataset
 from pipeline.cases.brain_extraction import make_extractor
@@ -19,12 +18,11 @@ from pipeline.cases.loop import QUIET, Execution
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.run.config import RunConfig, load_config, override, preset_config
-from pipeline.run.model import usable_device
 from pipeline.scores.evaluation import evaluate_folder, format_table, write_results
 from pipeline.study.completion import complete_run
 from pipeline.training import distributed
-from pipeline.training.dataset import SliceDataset
-from pipeline.training.engine import Training, TrainingData, prepare
+from pipeline.training.data import HealthyCases, TrainingData, prepare
+from pipeline.training.engine import Training
 
 logger = logging.getLogger(__name__)
 
@@ -64,43 +62,34 @@ def run_config(
     return override(config, changed)
 
 
-def training_data(
+def healthy_cases(
     dataset_dir: str | Path,
     config: RunConfig,
-    run_dir: str | Path,
     *,
     extra_dir: str | Path | None = None,
     healthy: bool = False,
     section: str | None = None,
-    resume: bool = False,
-    brain_extraction: str | None = None,
-) -> TrainingData:
-    """Find the healthy cases of a folder and prepare their slices, as `anomap train` does.
+) -> HealthyCases:
+    """Find the healthy cases of a folder, as `anomap train` does.
 
     Args:
+        dataset_dir: see `find_cases`.
+        config: gives the modalities.
         extra_dir: healthy cases that are only trained on.
         healthy: all cases are people without a lesion.
         section: the key of a datalist to read; None reads all.
 
     Raises:
-        InputError: see `find_cases` and `prepare`.
+        InputError: see `find_cases`.
     """
-    data = prepare(
-        _healthy_cases(dataset_dir, config, healthy, section),
-        config,
-        Path(str(run_dir)),
-        extra=_healthy_cases(extra_dir, config, healthy) if extra_dir else (),
-        resume=resume,
-        extract_brain=make_extractor(brain_extraction),
-        progress=_is_watched(),
+    return HealthyCases(
+        _find_healthy(dataset_dir, config, healthy=healthy, section=section),
+        _find_healthy(extra_dir, config, healthy=healthy) if extra_dir else (),
     )
-    for name, reason in data.failed.items() if distributed.is_first() else ():
-        logger.error("%s failed: %s", name, reason)
-    return data
 
 
-def _healthy_cases(
-    folder: str | Path, config: RunConfig, healthy: bool, section: str | None = None
+def _find_healthy(
+    folder: str | Path, config: RunConfig, *, healthy: bool, section: str | None = None
 ) -> list[Case]:
     said = True if healthy else None
     cohort = find_cases(str(folder), modalities=config.modalities, healthy=said, section=section)
@@ -113,12 +102,41 @@ def _healthy_cases(
     return cases
 
 
-def trainer(
-    dataset: SliceDataset,
-    validation: Subset,
+def training_data(
+    cases: HealthyCases,
     config: RunConfig,
     run_dir: str | Path,
-    device: str | torch.device,
+    *,
+    resume: bool = False,
+    brain_extraction: str | None = None,
+) -> TrainingData:
+    """Prepare the slices of healthy cases, as `anomap train` does.
+
+    Args:
+        resume: a run with these settings and cases may be there already.
+        brain_extraction: a name in `EXTRACTORS`, for heads that are not skull-stripped.
+
+    Raises:
+        InputError: see `prepare`.
+    """
+    data = prepare(
+        cases,
+        config,
+        Path(str(run_dir)),
+        resume=resume,
+        extract_brain=make_extractor(brain_extraction),
+        execution=_execution(),
+    )
+    for name, reason in data.failed.items() if distributed.is_first() else ():
+        logger.error("%s failed: %s", name, reason)
+    return data
+
+
+def trainer(
+    data: TrainingData,
+    config: RunConfig,
+    run_dir: str | Path,
+    device: str | torch.device | None,
     inferer: DiffusionInferer,
     max_epochs: int | None = None,
 ) -> Training:
@@ -135,21 +153,14 @@ def trainer(
             f"train#trainer#max_epochs is {max_epochs}, training.epochs {config.training.epochs}; "
             "give one of them"
         )
-    data = TrainingData(dataset, validation, {})
-    return Training(
-        data,
-        config,
-        Path(str(run_dir)),
-        usable_device(device),
-        progress=_is_watched(),
-        inferer=inferer,
-    )
+    execution = _execution(device)
+    return Training(data, config, Path(str(run_dir)), execution=execution, inferer=inferer)
 
 
 def complete(
     run_dir: str | Path,
     data: TrainingData,
-    device: str | torch.device,
+    device: str | torch.device | None,
     brain_extraction: str | None = None,
 ) -> None:
     """Atlases and thresholds of a run, made by the first of the processes; see `complete_run`.
@@ -160,7 +171,7 @@ def complete(
         complete_run(
             Path(str(run_dir)),
             extract_brain=make_extractor(brain_extraction),
-            execution=Execution(progress=_is_watched(), device=str(device)),
+            execution=_execution(device),
         )
         print(f"run in {run_dir}")
     distributed.wait()
@@ -168,9 +179,10 @@ def complete(
         raise SystemExit(1)
 
 
-def _is_watched() -> bool:
-    """Whether progress bars are wanted: in a log file each step of one is a line."""
-    return sys.stderr.isatty()
+def _execution(device: str | torch.device | None = None) -> Execution:
+    """On a device, with bars where somebody watches: in a log file each step of one is a line."""
+    name = None if device is None else str(device)
+    return Execution(progress=sys.stderr.isatty(), device=name)
 
 
 # --- inference and evaluation ---------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pipeline.run.model import usable_device
 from pipeline.study.completion import complete_run
 from pipeline.study.selection import Paths, find_beside, find_said, healthy_of, without
 from pipeline.training import engine
+from pipeline.training.data import HealthyCases
 
 FINISHED = (WEIGHTS, ATLASES, CALIBRATION)
 """Files of a run that needs no more training."""
@@ -86,14 +87,12 @@ def train(
     extract_brain = make_extractor(options.brain_extraction)
     cases, extra = _find(data, options.extra, replace(selection, modalities=config.modalities))
     failed = engine.train(
-        cases,
+        HealthyCases(cases, extra),
         config,
         run,
-        extra=extra,
         resume=options.resume,
         extract_brain=extract_brain,
-        device=usable_device(execution.device),
-        progress=execution.progress,
+        execution=execution,
     )
     completed = complete_run(run, extract_brain=extract_brain, execution=execution)
     return TrainedRun(run, failed | completed.failed)

@@ -80,67 +80,81 @@ def _fingerprint(case: Case, config: RunConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-class SliceDataset(Dataset[dict[str, Tensor]]):
+SliceItem = dict[str, Tensor]
+"""``image`` ``(C, H, W)`` in [-1, 1] with background -1, and ``weight`` ``(1, H, W)``: 0 where the
+loss must not look (voxels that do not count as healthy), else 1."""
+
+
+class SliceDataset(Dataset[SliceItem]):
     """Slices of prepared stacks, memory-mapped.
 
-    An item holds ``image`` ``(C, H, W)`` in [-1, 1] with background -1, and ``weight``
-    ``(1, H, W)``: 0 where the loss must not look (voxels that do not count as healthy), else 1.
+    Attributes:
+        epoch: that the next items are augmented for.
 
     Args:
         stacks: files of `build_stacks`.
-        augmentation: bounds of the random affine and of the changes of intensity; None for none.
-        spacing_mm: pixel size.
-        seed: an augmented item depends on (seed, epoch, index) alone.
+        augmentation: what is done to each slice at random; None does nothing.
     """
 
-    def __init__(
-        self,
-        stacks: Sequence[Path],
-        augmentation: TrainingConfig | None = None,
-        *,
-        spacing_mm: float = 1.0,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, stacks: Sequence[Path], augmentation: Augmentation | None = None) -> None:
         self.arrays = [np.load(path, mmap_mode="r") for path in stacks]
         self.starts = np.cumsum([0] + [len(a) for a in self.arrays])
         self.augmentation = augmentation
-        self.seed = seed
         self.epoch = 0
-        self._affine = _random_affine(augmentation, spacing_mm) if augmentation else None
-        self._intensity = _random_intensity(augmentation, spacing_mm) if augmentation else None
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> SliceItem:
         which = int(np.searchsorted(self.starts, index, side="right")) - 1
         stack = torch.from_numpy(np.array(self.arrays[which][index - self.starts[which]]))
-        if self._affine is not None and self.augmentation is not None:
-            stack = self._augment(stack, index)
+        if self.augmentation is not None:
+            stack = self.augmentation(stack, self.epoch, index)
         image, brain, healthy = stack[:-2], stack[-2:-1], stack[-1:]
         return {"image": image, "weight": 1.0 - (brain - healthy).clamp(0, 1)}
 
-    def _augment(self, stack: Tensor, index: int) -> Tensor:
+
+class Augmentation:
+    """Random changes of a slice, which depend on (seed, epoch, index) alone.
+
+    Args:
+        training: bounds of the random affine and of the changes of intensity.
+        spacing_mm: pixel size.
+        seed: of the run.
+    """
+
+    def __init__(self, training: TrainingConfig, *, spacing_mm: float, seed: int) -> None:
+        self.flip = training.flip
+        self.seed = seed
+        self.affine = _random_affine(training, spacing_mm)
+        self.intensity = _random_intensity(training, spacing_mm)
+
+    def __call__(self, stack: Tensor, epoch: int, index: int) -> Tensor:
         """The same affine for image and masks, interpolating within the brain only.
 
         Intensities change after it, again within the brain only.
+
+        Args:
+            stack: one slice of a stack, ``(C + 2, H, W)``; see `build_stacks`.
+            epoch: from 1.
+            index: of the slice in its dataset.
+
+        Returns:
+            The same shape and ranges.
         """
-        assert self._affine is not None
-        assert self._intensity is not None
-        assert self.augmentation is not None
-        draw = derive_seed(self.seed, "augment", self.epoch, index)
-        self._affine.set_random_state(seed=draw % 2**32)
+        draw = derive_seed(self.seed, "augment", epoch, index)
+        self.affine.set_random_state(seed=draw % 2**32)
         image, brain, healthy = stack[:-2], stack[-2:-1], stack[-1:]
         premultiplied = torch.cat([(image - BACKGROUND) * brain, brain, healthy])
-        moved = torch.as_tensor(np.asarray(self._affine(premultiplied)))
-        if self.augmentation.flip and draw >> 40 & 1:
+        moved = torch.as_tensor(np.asarray(self.affine(premultiplied)))
+        if self.flip and draw >> 40 & 1:
             moved = moved.flip(-1)
         weight = moved[-2:-1]
         inside = weight > 0.5
         image = moved[:-2] / weight.clamp_min(0.5) + BACKGROUND
-        if self._intensity.transforms:
-            self._intensity.set_random_state(seed=(draw >> 8) % 2**32)
-            image = _changed(image, inside, self._intensity)
+        if self.intensity.transforms:
+            self.intensity.set_random_state(seed=(draw >> 8) % 2**32)
+            image = _change_inside(image, inside, self.intensity)
         image = torch.where(inside, image, torch.full_like(image, BACKGROUND))
         return torch.cat([image, inside.float(), (inside & (moved[-1:] > 0.5)).float()])
 
@@ -172,7 +186,7 @@ def _random_intensity(training: TrainingConfig, spacing_mm: float) -> Compose:
     return Compose(steps)
 
 
-def _changed(image: Tensor, inside: Tensor, change: Compose) -> Tensor:
+def _change_inside(image: Tensor, inside: Tensor, change: Compose) -> Tensor:
     """An image in [-1, 1] after a change that is meant for [0, 1]; outside the brain undefined.
 
     Values outside are those of the nearest brain voxel, so that nothing bleeds in from there.
@@ -192,6 +206,7 @@ class EpochSampler(Sampler[int]):
     Args:
         n_slices: size of the dataset.
         n_drawn: slices an epoch; None takes each once. More than there are repeats them.
+        seed: of the run.
         share: which part of how many: (0, 2) is every second slice, for the first of two processes.
     """
 
@@ -212,3 +227,8 @@ class EpochSampler(Sampler[int]):
         order = [torch.randperm(self.n_slices, generator=generator) for _ in range(rounds)]
         first, step = self.share
         return iter(torch.cat(order)[: self.n_drawn][first::step][: len(self)].tolist())
+
+
+def evenly_spaced(n: int, wanted: int) -> list[int]:
+    """At most ``wanted`` indices, evenly over ``range(n)``."""
+    return sorted({int((i + 0.5) * n / wanted) for i in range(wanted)})

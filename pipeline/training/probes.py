@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +18,18 @@ from torch import Tensor, nn
 
 from pipeline.cases.cohort import Case
 from pipeline.cases.loading import BrainExtractor
-from pipeline.cases.transforms import BRAIN, IMAGE, CaseTransforms
+from pipeline.cases.loop import Failures
+from pipeline.cases.transforms import BRAIN, IMAGE, CaseTransforms, LoadCased
 from pipeline.diffusion.scheduler import NoiseAt, SimplexDDPMScheduler
+from pipeline.errors import InputError
 from pipeline.files.names import PROBES
 from pipeline.files.nifti import write_atomically
 from pipeline.maps.scoring import blur, residual_map
 from pipeline.noise.noises import derive_seed
 from pipeline.phantom.tumour import Brain, insert_tumour
 from pipeline.run.config import RunConfig
+
+logger = logging.getLogger(__name__)
 
 N_PROBES = 3
 BATCH_SIZE = 32
@@ -47,30 +52,40 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What a network makes of a probe: ``(N, C, H, W)`` restored, ``(N, 1, H, W)`` the map."""
+class ProbeMap:
+    """What a network makes of a probe.
+
+    Attributes:
+        restored: ``(N, C, H, W)`` float32 in [-1, 1].
+        anomaly_map: ``(N, 1, H, W)``, >= 0, higher = more anomalous; 0 outside the brain.
+    """
 
     restored: Tensor
     anomaly_map: Tensor
 
 
-class _WithTumour:
-    """Reads a case as ``load`` does, and puts a tumour in; keeps the label."""
+class _GivenItem(LoadCased):
+    """Stands where a case is read, and gives what was read of it before."""
 
-    def __init__(self, load: Any, modalities: Sequence[str], seed: Sequence[int]) -> None:
-        self.load, self.modalities, self.seed = load, modalities, seed
-        self.label: MetaTensor | None = None
+    def __init__(self, load: LoadCased, item: dict[Hashable, Any]) -> None:
+        super().__init__(load.modalities, load.extract_brain)
+        self.item = item
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item: dict[Hashable, Any] = self.load(data)
-        image, brain = item[IMAGE], np.asarray(item[BRAIN][0]) > 0.5
-        affine = np.asarray(image.affine, dtype=np.float64)
-        images = dict(zip(self.modalities, np.asarray(image), strict=True))
-        grown = insert_tumour(Brain(images, brain, affine), np.random.default_rng(self.seed))
-        voxels = torch.as_tensor(np.stack([grown.images[m] for m in self.modalities]))
-        item[IMAGE] = MetaTensor(voxels, affine=image.affine)
-        self.label = MetaTensor(torch.as_tensor(grown.label[None] > 0).float(), affine=image.affine)
-        return item
+        return {**data, **self.item}
+
+
+def _with_tumour(
+    item: dict[Hashable, Any], modalities: Sequence[str], seed: Sequence[int]
+) -> tuple[dict[Hashable, Any], MetaTensor]:
+    """What was read of a healthy case with a tumour in the image, and the tumour's mask."""
+    image, brain = item[IMAGE], np.asarray(item[BRAIN][0]) > 0.5
+    affine = np.asarray(image.affine, dtype=np.float64)
+    images = dict(zip(modalities, np.asarray(image), strict=True))
+    grown = insert_tumour(Brain(images, brain, affine), np.random.default_rng(seed))
+    voxels = torch.as_tensor(np.stack([grown.images[m] for m in modalities]))
+    mask = MetaTensor(torch.as_tensor(grown.label[None] > 0).float(), affine=image.affine)
+    return {**item, IMAGE: MetaTensor(voxels, affine=image.affine)}, mask
 
 
 def make_probe(
@@ -84,16 +99,13 @@ def make_probe(
     """
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
     seed = [config.seed, zlib.crc32(case.name.encode()), index]
-    # The loader is wrapped, so that a probe is prepared exactly as any case is.
-    loader = _WithTumour(transforms.load, config.modalities, seed)
-    transforms.load = loader  # type: ignore[assignment]
+    item, mask = _with_tumour(transforms.load({"case": case}), config.modalities, seed)
+    # Only the reading is replaced, so that a probe is prepared exactly as any case is.
+    transforms.load = _GivenItem(transforms.load, item)
     prepared = transforms(case)
-    assert loader.label is not None
     resample = SpatialResample(mode="bilinear", padding_mode="zeros", dtype=np.float32)
     shape = tuple(prepared.slices.shape[i] for i in (3, 2, 0))
-    moved = resample(
-        loader.label, dst_affine=torch.as_tensor(prepared.grid_affine), spatial_size=shape
-    )
+    moved = resample(mask, dst_affine=torch.as_tensor(prepared.grid_affine), spatial_size=shape)
     lesion = torch.as_tensor(np.asarray(moved)).permute(3, 0, 2, 1) >= 0.5
     return Probe(case.name, prepared.slices, prepared.brain, lesion & prepared.brain)
 
@@ -107,44 +119,54 @@ def write_probes(
     """Make a few probes from the validation cases and keep them in the run folder.
 
     Fewer cases than probes get several tumours, one a probe. What cannot take a tumour (a 2-D
-    picture, part of a brain, a modality without a tumour model) is left out; without any probe no
-    file is written.
+    picture, part of a brain, a modality without a tumour model) is left out, and the log says so;
+    without any probe no file is written.
     """
     if (run_dir / PROBES).is_file():
         return
-    arrays: dict[str, np.ndarray] = {}
-    names: list[str] = []
+    failures = Failures()
+    probes: list[Probe] = []
     ordered = sorted(cases, key=lambda case: case.name)
     for i in range(N_PROBES):
         case = ordered[i * max(len(ordered), N_PROBES) // N_PROBES % len(ordered)]
-        try:
+        with failures.catching(case.name):
             probe = make_probe(case, config, i, extract_brain)
-        except (ValueError, OSError, RuntimeError):  # a training goes on without it
-            continue
-        if not probe.lesion.any():
-            continue
-        stack = torch.cat([probe.slices, probe.brain.float(), probe.lesion.float()], dim=1)
-        kept = probe.brain.flatten(1).any(1)
-        arrays[f"probe_{len(names)}"] = stack[kept].numpy().astype(np.float32)
-        names.append(probe.name)
-    if names:
-        arrays["names"] = np.array(names)
+            if not probe.lesion.any():
+                raise InputError("nothing of the tumour is left on the working grid")
+            probes.append(probe)
+    for name, reason in failures.reasons.items():
+        logger.warning("TensorBoard shows no synthetic tumour in %s: %s", name, reason)
+    if probes:
+        arrays = {f"probe_{i}": _stacked(probe) for i, probe in enumerate(probes)}
+        arrays["names"] = np.array([probe.name for probe in probes])
         save: Any = np.savez_compressed
         write_atomically(run_dir / PROBES, functools.partial(save, **arrays))
 
 
+def _stacked(probe: Probe) -> np.ndarray:
+    """The slices of a probe that hold brain, ``(N', C + 2, H, W)`` float32; masks come last."""
+    stack = torch.cat([probe.slices, probe.brain.float(), probe.lesion.float()], dim=1)
+    kept = probe.brain.flatten(1).any(1)
+    return stack[kept].numpy().astype(np.float32)
+
+
 def read_probes(run_dir: Path) -> list[Probe]:
     """Those of `write_probes`; none where there is no file, or none that can be read."""
-    try:
-        with np.load(run_dir / PROBES) as held:
-            names = [str(name) for name in held["names"]]
-            stacks = [torch.from_numpy(held[f"probe_{i}"]) for i in range(len(names))]
-    except (OSError, ValueError, KeyError):
+    path = run_dir / PROBES
+    if not path.is_file():
         return []
-    return [
-        Probe(name, stack[:, :-2], stack[:, -2:-1] > 0.5, stack[:, -1:] > 0.5)
-        for name, stack in zip(names, stacks, strict=True)
-    ]
+    failures = Failures()
+    with failures.catching(str(path)), np.load(path) as held:
+        return [
+            _unstacked(str(name), torch.from_numpy(held[f"probe_{i}"]))
+            for i, name in enumerate(held["names"])
+        ]
+    logger.warning("TensorBoard shows no synthetic tumours: %s: %s", *failures.reasons.popitem())
+    return []
+
+
+def _unstacked(name: str, stack: Tensor) -> Probe:
+    return Probe(name, stack[:, :-2], stack[:, -2:-1] > 0.5, stack[:, -1:] > 0.5)
 
 
 def probe_timestep(config: RunConfig) -> int:
@@ -154,19 +176,23 @@ def probe_timestep(config: RunConfig) -> int:
 
 
 @torch.no_grad()
-def find(
+def map_probe(
     probe: Probe,
     network: nn.Module,
     scheduler: SimplexDDPMScheduler,
     config: RunConfig,
     device: torch.device,
-) -> Findings:
+) -> ProbeMap:
     """One-shot x_0 at `probe_timestep` from one draw, and the smoothed residual.
 
     Of the recipe it takes the sign of the residual, and instead of the median over a box, which is
     slow on fine grids, a Gaussian with the standard deviation of that box. It leaves out what needs
     an atlas or looks at the intensity itself: nothing but the network is measured. The noise is the
     same each time, so that values of several epochs can be compared.
+
+    Args:
+        network: called as ``network(x_t, timesteps)``, on ``device``.
+        config: gives the recipe, the grid and the seed.
     """
     t = probe_timestep(config)
     restored = []
@@ -176,20 +202,25 @@ def find(
             derive_seed(config.seed, "probe", probe.name, first + i, t) for i in range(len(part))
         ]
         field = scheduler.noise.seeded(part, seeds)
-        restored.append(scheduler.reconstruct(network, part, t, _always(field)).float().cpu())
+        restored.append(scheduler.reconstruct(network, part, t, noise_of(field)).float().cpu())
     images = torch.cat(restored)
     residual = residual_map(probe.slices, images, probe.brain, config.detection.residual)
     if sigma_mm := config.detection.median_mm / 12**0.5:
         residual = blur(residual, probe.brain, config.grid, sigma_mm)
-    return Findings(images, residual * probe.brain)
+    return ProbeMap(images, residual * probe.brain)
 
 
-def _always(field: Tensor) -> NoiseAt:
+def noise_of(field: Tensor) -> NoiseAt:
+    """One field ``(B, C, H, W)`` for every timestep."""
     return lambda _: field
 
 
-def pooled(probes: Sequence[Probe], findings: Sequence[Findings]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and labels ``(n,)`` of the brain voxels of all probes."""
-    scores = [f.anomaly_map[p.brain].numpy() for p, f in zip(probes, findings, strict=True)]
+def pooled(probes: Sequence[Probe], maps: Sequence[ProbeMap]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels of the brain voxels of all probes.
+
+    Returns:
+        ``(n,)`` float, higher = more anomalous, and ``(n,)`` bool, True in a tumour.
+    """
+    scores = [m.anomaly_map[p.brain].numpy() for p, m in zip(probes, maps, strict=True)]
     lesion = [p.lesion[p.brain].numpy() for p in probes]
     return np.concatenate(scores), np.concatenate(lesion)

@@ -34,7 +34,7 @@ from pipeline.noise.noises import Simplex
 from pipeline.noise.simplex import random_fields, simplex_fields, simplex_slices
 from pipeline.run.config import PRESETS
 from pipeline.run.model import make_scheduler
-from pipeline.training.engine import NoisePrepareBatch
+from pipeline.training.batch import NoisePrepareBatch
 
 try:
     from numba import njit, prange

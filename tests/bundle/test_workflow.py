@@ -21,10 +21,17 @@ from monai.inferers import DiffusionInferer
 import pipeline.bundle.workflow
 from pipeline.bundle import startup
 from pipeline.bundle.export import export
-from pipeline.bundle.workflow import complete, run_config, trainer, training_data
+from pipeline.bundle.workflow import (
+    complete,
+    healthy_cases,
+    run_config,
+    trainer,
+    training_data,
+)
 from pipeline.cli.main import main
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_volume
+from pipeline.files.record.people import Datalist
 from pipeline.run.config import load_config
 from pipeline.run.model import load_model, make_scheduler
 from pipeline.training import distributed
@@ -207,9 +214,10 @@ def test_a_part_of_a_datalist_is_trained_and_detected_on(brains: Path, tmp_path:
     datalist = tmp_path / "datalist.json"
     datalist.write_text(json.dumps({"training": entries("c1", "c2"), "test": entries("c3")}))
     config = run_config(brains / "bundle/models/config.yaml")
-    training_data(datalist, config, tmp_path / "run", healthy=True, section="training")
-    told = json.loads((tmp_path / "run/datalist.json").read_text())
-    assert sorted(map(len, told.values())) == [1, 1]
+    cases = healthy_cases(datalist, config, healthy=True, section="training")
+    training_data(cases, config, tmp_path / "run")
+    recorded = Datalist.read(tmp_path / "run/datalist.json")
+    assert sorted(map(len, recorded.sections.values())) == [1, 1]
     options = {"dataset_dir": str(datalist), "section": "test", "output_dir": str(tmp_path / "out")}
     workflow(brains, "inference", **options).run()
     assert [path.parent.name for path in tmp_path.glob("out/*/result.json")] == ["c3"]
@@ -269,12 +277,13 @@ def test_a_training_that_left_cases_out_ends_with_status_1(
     shutil.copytree(tmp_path / "in/c2", tmp_path / "in/c9")
     (tmp_path / "in/c9/c2_flair.nii.gz").rename(tmp_path / "in/c9/c9_t1.nii.gz")
     config = run_config(brains / "bundle/models/config.yaml", settings=MICRO)
-    data = training_data(tmp_path / "in", config, tmp_path / "run", healthy=True)
+    cases = healthy_cases(tmp_path / "in", config, healthy=True)
+    data = training_data(cases, config, tmp_path / "run")
     assert list(data.failed) == ["c3"]
     assert "c3 failed: " in caplog.text
     assert "not used: c9: has t1; flair is missing" in caplog.text
     options = {"inferer": DiffusionInferer(make_scheduler(config.diffusion)), "device": "cpu"}
-    made = trainer(data.training, data.validation, config, tmp_path / "run", **options)
+    made = trainer(data, config, tmp_path / "run", **options)
     assert made.device == torch.device("cpu")
     monkeypatch.setattr(pipeline.bundle.workflow, "complete_run", lambda *_, **__: None)
     with pytest.raises(SystemExit) as stopped:
