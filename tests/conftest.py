@@ -27,8 +27,10 @@ from pipeline.files.record.people import CaseEntry, Datalist
 from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import FRAME
 from pipeline.run.atlases import save_atlases
-from pipeline.run.config import FALSE_POSITIVE_RATES, dump_config, override, preset_config
+from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.run.model import ATLASES, atlases_made_for
+from pipeline.run.presets import preset_config
+from pipeline.run.settings import dump_config, override
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

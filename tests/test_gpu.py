@@ -11,8 +11,9 @@ from pipeline.detection.reconstruction import reconstruct
 from pipeline.diffusion.network import build_network
 from pipeline.noise.noises import NOISES, make_noise
 from pipeline.noise.simplex import random_fields, simplex_fields
-from pipeline.run.config import DetectionConfig, preset_config
+from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model, make_scheduler
+from pipeline.run.presets import preset_config
 
 pytestmark = [
     pytest.mark.gpu,

@@ -17,7 +17,9 @@ from pipeline.cases.cohort import Case, find_cases, healthy_for_training
 from pipeline.cases.loop import QUIET, Execution
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
-from pipeline.run.config import RunConfig, load_config, override, preset_config
+from pipeline.run.config import RunConfig
+from pipeline.run.presets import preset_config
+from pipeline.run.settings import load_config, override
 from pipeline.scores.evaluation import evaluate_folder, format_table, write_results
 from pipeline.study.completion import complete_run
 from pipeline.training import distributed
@@ -43,7 +45,7 @@ def run_config(
 
     Args:
         model_config: ``config.yaml`` of the trained model.
-        preset: instead of the model's settings; see `pipeline.run.config.PRESETS`.
+        preset: instead of the model's settings; see `pipeline.run.presets.PRESETS`.
         modalities: of the preset; None takes the model's.
         epochs: None leaves them.
         seed: None leaves it.

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pipeline.cases.layouts import canonical_modality
 from pipeline.cases.transforms import Grid
 from pipeline.diffusion.network import NETWORKS, slice_multiple
 from pipeline.diffusion.scheduler import PREDICTIONS, SCHEDULES
@@ -203,59 +198,74 @@ class RunConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_choice("network", self.network, NETWORKS)
-        _check_choice("diffusion.noise", self.diffusion.noise, NOISES)
-        _check_choice("diffusion.schedule", self.diffusion.schedule, SCHEDULES)
-        _check_choice("diffusion.prediction_type", self.diffusion.prediction_type, PREDICTIONS)
-        _check_choice("training.loss", self.training.loss, LOSSES)
-        _check_choice("detection.residual", self.detection.residual, RESIDUALS)
-        _check_choice("detection.reconstruction", self.detection.reconstruction, RECONSTRUCTIONS)
-        for dotted, (low, high) in BOUNDS.items():
-            value = _get(self, dotted)
-            # A comparison with NaN is false, so NaN is refused too.
-            if value is not None and not low <= value <= high:
-                raise InputError(f"{dotted} lies in {low:g} to {high:g}; got {value!r}")
-        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
-            raise InputError(f"modalities are one or more, each once; got {self.modalities}")
-        recipe = self.detection
-        powers = [f.name for f in dataclasses.fields(recipe) if f.name.endswith("_power")]
-        if not any(getattr(recipe, power) for power in powers):
-            raise InputError(f"one of detection.{', '.join(powers)} is above 0")
-        if recipe.spread_power and (recipe.draws < 2 or recipe.reconstruction == "clean"):
-            raise InputError("detection.spread_power needs noise, and detection.draws of 2 or more")
-        steps = self.diffusion.num_train_timesteps
-        timesteps = self.detection.timesteps
-        if not timesteps or any(not 0 <= t < steps for t in timesteps):
-            raise InputError(f"detection.timesteps lie in 0..{steps - 1}; got {timesteps}")
-        drawn = self.training.timestep_range
-        if len(drawn) != 2 or not 0 <= drawn[0] < drawn[1] <= steps:
-            raise InputError(f"training.timestep_range is [first, last) in 0..{steps}; got {drawn}")
-        _check_noise(self.diffusion)
-        coherent = self.training.coherent_noise or self.detection.coherent_noise
-        if coherent and not issubclass(NOISES[self.diffusion.noise], VolumeNoise):
-            raise InputError(
-                f"coherent_noise needs a noise in 3-D: {', '.join(_volume_noises())}; got "
-                f"diffusion.noise: {self.diffusion.noise}"
-            )
-        multiple = slice_multiple(self.network)
-        if self.grid.size % multiple:
-            raise InputError(
-                f"grid.size is a multiple of {multiple} for the network {self.network!r}; "
-                f"got {self.grid.size}"
-            )
+        _check_choices(self)
+        _check_bounds(self)
+        _check_modalities(self.modalities)
+        _check_factors(self.detection)
+        _check_timesteps(self)
+        _check_noise_parameters(self.diffusion)
+        _check_coherent_noise(self)
+        _check_grid_fits(self)
 
 
-def _get(config: object, dotted: str) -> Any:
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """See that a setting is one of its possible values.
+
+    Raises:
+        InputError: it is not; the message lists them.
+    """
+    if value not in choices:
+        raise InputError(f"{name} is one of {', '.join(choices)}; got {value!r}")
+
+
+def _check_choices(config: RunConfig) -> None:
+    check_choice("network", config.network, NETWORKS)
+    check_choice("diffusion.noise", config.diffusion.noise, NOISES)
+    check_choice("diffusion.schedule", config.diffusion.schedule, SCHEDULES)
+    check_choice("diffusion.prediction_type", config.diffusion.prediction_type, PREDICTIONS)
+    check_choice("training.loss", config.training.loss, LOSSES)
+    check_choice("detection.residual", config.detection.residual, RESIDUALS)
+    check_choice("detection.reconstruction", config.detection.reconstruction, RECONSTRUCTIONS)
+
+
+def _check_bounds(config: RunConfig) -> None:
+    for dotted, (low, high) in BOUNDS.items():
+        value = _setting(config, dotted)
+        # A comparison with NaN is false, so NaN is refused too.
+        if value is not None and not low <= value <= high:
+            raise InputError(f"{dotted} lies in {low:g} to {high:g}; got {value!r}")
+
+
+def _setting(config: object, dotted: str) -> Any:
     for name in dotted.split("."):
         config = getattr(config, name)
     return config
 
 
-def _volume_noises() -> list[str]:
-    return [name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise)]
+def _check_modalities(modalities: tuple[str, ...]) -> None:
+    if not modalities or len(set(modalities)) < len(modalities):
+        raise InputError(f"modalities are one or more, each once; got {modalities}")
 
 
-def _check_noise(diffusion: DiffusionConfig) -> None:
+def _check_factors(recipe: DetectionConfig) -> None:
+    powers = [f.name for f in dataclasses.fields(recipe) if f.name.endswith("_power")]
+    if not any(getattr(recipe, power) for power in powers):
+        raise InputError(f"one of detection.{', '.join(powers)} is above 0")
+    if recipe.spread_power and (recipe.draws < 2 or recipe.reconstruction == "clean"):
+        raise InputError("detection.spread_power needs noise, and detection.draws of 2 or more")
+
+
+def _check_timesteps(config: RunConfig) -> None:
+    steps = config.diffusion.num_train_timesteps
+    timesteps = config.detection.timesteps
+    if not timesteps or any(not 0 <= t < steps for t in timesteps):
+        raise InputError(f"detection.timesteps lie in 0..{steps - 1}; got {timesteps}")
+    drawn = config.training.timestep_range
+    if len(drawn) != 2 or not 0 <= drawn[0] < drawn[1] <= steps:
+        raise InputError(f"training.timestep_range is [first, last) in 0..{steps}; got {drawn}")
+
+
+def _check_noise_parameters(diffusion: DiffusionConfig) -> None:
     known = {f.name for f in dataclasses.fields(typing.cast(Any, NOISES[diffusion.noise]))}
     for name, value in diffusion.noise_parameters.items():
         if name not in known or isinstance(value, bool) or not isinstance(value, int | float):
@@ -269,196 +279,20 @@ def _check_noise(diffusion: DiffusionConfig) -> None:
         raise InputError(f"diffusion.noise_parameters: {error}") from error
 
 
-def _check_choice(name: str, value: str, choices: typing.Iterable[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{name} is one of {', '.join(choices)}; got {value!r}")
+def _check_coherent_noise(config: RunConfig) -> None:
+    coherent = config.training.coherent_noise or config.detection.coherent_noise
+    if coherent and not issubclass(NOISES[config.diffusion.noise], VolumeNoise):
+        volume_noises = [name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise)]
+        raise InputError(
+            f"coherent_noise needs a noise in 3-D: {', '.join(volume_noises)}; got "
+            f"diffusion.noise: {config.diffusion.noise}"
+        )
 
 
-PRESETS: dict[str, RunConfig] = {
-    "tiny": RunConfig(),
-    "small": RunConfig(
-        preset="small",
-        network="small",
-        grid=Grid(128, 1.625, 2.0),
-        training=TrainingConfig(epochs=60, slices_per_epoch=4096, learning_rate=3e-4),
-    ),
-    "base": RunConfig(
-        preset="base",
-        network="base",
-        grid=Grid(128, 1.625, 2.0),
-        training=TrainingConfig(
-            epochs=150, slices_per_epoch=None, learning_rate=2e-4, ema_decay=0.999
-        ),
-    ),
-    # brain_damage's recipe: 128x128, AdamW 1e-4, 1500 warm-up steps, cosine rate, 250 epochs,
-    # batches of 8, one-shot x_0 at t = 200, squared error and nothing else.
-    "paper": RunConfig(
-        preset="paper",
-        network="paper",
-        grid=Grid(128, 1.625, 1.625),
-        training=TrainingConfig(
-            epochs=250,
-            slices_per_epoch=None,
-            batch_size=8,
-            learning_rate=1e-4,
-            warmup_steps=1500,
-            ema_decay=0.999,
-        ),
-        detection=DetectionConfig(
-            timesteps=(200,), draws=1, residual="squared", median_mm=0.0, edge_mm=0.0
-        ),
-    ),
-}
-
-BRIGHT_LESION_MODALITIES = frozenset({"flair", "t2"})
-"""Where oedema and tumour are brighter than any healthy tissue beside them."""
-
-
-def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
-    """The preset for these modalities; the sign and the factors of the map follow them.
-
-    Raises:
-        InputError: no such preset.
-    """
-    _check_choice("preset", name, PRESETS)
-    names = tuple(canonical_modality(m) for m in modalities)
-    config = dataclasses.replace(PRESETS[name], modalities=names)
-    bright = all(m in BRIGHT_LESION_MODALITIES for m in names)
-    return override(config, _recipe(bright)) if name != "paper" else config
-
-
-def _recipe(bright: bool) -> dict[str, Any]:
-    """Factors and sign of the map, as chosen on five FLAIR gliomas and tumours put into T1."""
-    settings: dict[str, Any]
-    if bright:
-        settings = {
-            "residual": "positive",
-            "intensity_power": 1.0,
-            "normative_power": 0.2,
-            "asymmetry_power": 0.25,
-            "residual_power": 0.1,
-            "ssim_power": 0.1,
-            "case_quantile": 0.75,
-        }
-    else:
-        settings = {
-            "residual": "absolute",
-            "normative_power": 0.5,
-            "asymmetry_power": 0.5,
-            "residual_power": 1.0,
-            "ssim_power": 0.5,
-            "smoothing_mm": 5.0,
-            "case_quantile": 0.85,
-        }
-    settings |= {"standardise": True, "edge_mm": 0.0, "half_height": 0.5}
-    return {f"detection.{key}": value for key, value in settings.items()}
-
-
-def override(config: RunConfig, values: dict[str, Any]) -> RunConfig:
-    """A copy with some values changed; keys are dotted, as ``training.epochs``.
-
-    Raises:
-        InputError: an unknown key, or a value of the wrong type.
-    """
-    tree = to_dict(config)
-    node: Any
-    for dotted, value in values.items():
-        *parents, last = dotted.split(".")
-        node = tree
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or (
-            last not in node and parents[-1:] != ["noise_parameters"]
-        ):
-            raise InputError(f"there is no setting {dotted!r}; `config.yaml` of a run lists all")
-        node[last] = value
-    return from_dict(tree)
-
-
-def to_dict(config: RunConfig) -> dict[str, Any]:
-    """Nested dictionaries of plain values, for YAML."""
-    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def from_dict(tree: dict[str, Any], source: str = "config") -> RunConfig:
-    """The record of nested dictionaries.
-
-    Raises:
-        InputError: an unknown or mistyped value; the message names ``source``.
-    """
-    return typing.cast(RunConfig, _build(RunConfig, tree, source))
-
-
-def _build(kind: type, tree: Any, where: str) -> Any:
-    if not isinstance(tree, dict):
-        raise InputError(f"{where}: expected a table of settings, got {tree!r}")
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(str(name) for name in set(tree) - set(hints))
-    if unknown:
-        raise InputError(f"{where}: unknown setting {unknown[0]!r}; known: {', '.join(hints)}")
-    values = {
-        name: _convert(hints[name], value, f"{where}: {name}") for name, value in tree.items()
-    }
-    return kind(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, where)
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    origin = typing.get_origin(hint)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
-    if origin is dict and isinstance(value, dict):
-        return dict(value)
-    if hint is float and isinstance(value, str):
-        # YAML 1.1 reads 5e-4 as text.
-        with contextlib.suppress(ValueError):
-            return float(value)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint in (int, str, bool) and type(value) is hint:
-        return value
-    raise InputError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
-
-
-def differences(a: RunConfig, b: RunConfig) -> list[str]:
-    """Dotted keys of the settings in which two configurations differ, with both values."""
-    old, new = _flat(to_dict(a)), _flat(to_dict(b))
-    changed = sorted(key for key in old | new if old.get(key) != new.get(key))
-    return [f"{key} ({old.get(key)}, now {new.get(key)})" for key in changed]
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for key, value in tree.items():
-        nested = _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {}
-        result |= nested or {prefix + key: value}
-    return result
-
-
-def load_config(path: Path) -> RunConfig:
-    """Read ``config.yaml``.
-
-    Raises:
-        InputError: it is missing or does not describe a run.
-    """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable configuration ({error})") from error
-    return from_dict(tree, str(path))
-
-
-def dump_config(config: RunConfig) -> str:
-    """YAML text of a configuration."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False)
+def _check_grid_fits(config: RunConfig) -> None:
+    multiple = slice_multiple(config.network)
+    if config.grid.size % multiple:
+        raise InputError(
+            f"grid.size is a multiple of {multiple} for the network {config.network!r}; "
+            f"got {config.grid.size}"
+        )

@@ -18,7 +18,8 @@ from pipeline.files.names import ATLASES, CONFIG, WEIGHTS
 from pipeline.maps.atlas import Atlas
 from pipeline.noise.noises import make_noise
 from pipeline.run.atlases import load_atlases
-from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig, load_config
+from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig
+from pipeline.run.settings import load_config
 
 
 @dataclass(frozen=True)

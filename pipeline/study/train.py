@@ -13,8 +13,10 @@ from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.errors import InputError
 from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, WEIGHTS
-from pipeline.run.config import RunConfig, load_config, override, preset_config
+from pipeline.run.config import RunConfig
 from pipeline.run.model import usable_device
+from pipeline.run.presets import preset_config
+from pipeline.run.settings import load_config, override
 from pipeline.study.completion import complete_run
 from pipeline.study.selection import Paths, find_beside, find_said, healthy_of, without
 from pipeline.training import engine
@@ -29,7 +31,7 @@ class TrainOptions:
     """How a run is trained.
 
     Attributes:
-        preset: a name in `pipeline.run.config.PRESETS`.
+        preset: a name in `pipeline.run.presets.PRESETS`.
         settings: dotted key to value, over the preset's: ``training.epochs``, ``seed`` ...
         extra: healthy cases that are only trained on: no atlas, no threshold of them.
         brain_extraction: a name in `EXTRACTORS`, for heads that are not skull-stripped.

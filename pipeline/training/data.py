@@ -18,7 +18,8 @@ from pipeline.files.nifti import make_folder, write_text
 from pipeline.files.provenance import command_line, software
 from pipeline.files.record.people import Datalist
 from pipeline.files.record.run import RunRecord
-from pipeline.run.config import RunConfig, differences, dump_config, load_config
+from pipeline.run.config import RunConfig
+from pipeline.run.settings import differences, dump_config, load_config
 from pipeline.training import distributed
 from pipeline.training.dataset import (
     Augmentation,

@@ -11,7 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard import summary as summaries
 
 from pipeline.files.names import TENSORBOARD
-from pipeline.run.config import RunConfig, to_dict
+from pipeline.run.config import RunConfig
+from pipeline.run.settings import to_dict
 from pipeline.scores.metrics import auprc, auroc
 from pipeline.training.chart_texts import (
     ABOUT,

@@ -32,8 +32,8 @@ from pipeline.diffusion.network import build_network
 from pipeline.noise.lattice import Octaves, simplex_grid
 from pipeline.noise.noises import Simplex
 from pipeline.noise.simplex import random_fields, simplex_fields, simplex_slices
-from pipeline.run.config import PRESETS
 from pipeline.run.model import make_scheduler
+from pipeline.run.presets import PRESETS
 from pipeline.training.batch import NoisePrepareBatch
 
 try:

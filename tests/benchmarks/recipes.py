@@ -27,8 +27,8 @@ from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import tabulate
 from pipeline.detection.methods import recipe_map
 from pipeline.errors import InputError
-from pipeline.run.config import override
 from pipeline.run.model import load_model
+from pipeline.run.settings import override
 from pipeline.scores.metrics import auprc, best_dice
 
 EVERY = 10

@@ -32,8 +32,8 @@ from pipeline.cli.main import main
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_volume
 from pipeline.files.record.people import Datalist
-from pipeline.run.config import load_config
 from pipeline.run.model import load_model, make_scheduler
+from pipeline.run.settings import load_config
 from pipeline.training import distributed
 
 MICRO = {"training.slices_per_epoch": 16, "training.batch_size": 4}

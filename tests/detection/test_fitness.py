@@ -17,7 +17,6 @@ from pipeline.detection.fitness import agreement, check_brain, check_contrast
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_volume
 from pipeline.maps.atlas import Atlas, AtlasBuilder
-from pipeline.run.locate import NAMED, SHIPPED, bundle_dir, is_shipped, run_folder, shipped_run
 
 GRID = Grid(64, 3.25, 3.25)
 
@@ -90,30 +89,6 @@ def test_contrast_and_modality_must_fit(atlas: Atlas) -> None:
         check_contrast(other, "t1", atlas)
     with pytest.raises(InputError, match="given as flair, but it looks like T1w"):
         check_contrast(scan(), "flair", atlas)
-
-
-def test_weights_are_picked_by_modality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shipped_run(["t1"]) == bundle_dir(SHIPPED["t1"]) / "models"
-    assert shipped_run(["t1", "t2", "flair"]) == bundle_dir(SHIPPED["flair"]) / "models"
-    with pytest.raises(InputError, match=r"flair and t1; the scan is t2\. Give --model"):
-        shipped_run(["t2"])
-    with pytest.raises(InputError, match="unknown modality: say --modality"):
-        shipped_run([])
-    for modality in SHIPPED:
-        assert run_folder(Path(modality.upper())) == shipped_run([modality])
-    assert run_folder(Path("nowhere")) == Path("nowhere")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "flair").mkdir()  # as a folder of scans may be called
-    assert run_folder(Path("flair")) == shipped_run(["flair"])
-    by_way_of = bundle_dir(SHIPPED["flair"]) / ".." / SHIPPED["t1"]
-    assert is_shipped(run_folder(by_way_of))
-    assert not is_shipped(None)
-    assert not is_shipped(tmp_path)
-    for name in NAMED:
-        assert is_shipped(run_folder(Path(name)))
-        files = {path.name for path in run_folder(Path(name)).iterdir()}
-        assert {"config.yaml", "model.pt", "atlases.npz", "calibration.json"} <= files
-        assert sum(p.stat().st_size for p in run_folder(Path(name)).iterdir()) < 10.5e6
 
 
 @pytest.mark.slow

@@ -30,8 +30,10 @@ from pipeline.detection.reconstruction import reconstruction_of
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_volume
 from pipeline.maps.scoring import blur, dissimilarity_map
-from pipeline.run.config import DetectionConfig, override, preset_config
+from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model, make_scheduler
+from pipeline.run.presets import preset_config
+from pipeline.run.settings import override
 
 
 class _Zero(nn.Module):

@@ -29,8 +29,9 @@ from pipeline.files.nifti import write_volume
 from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import Placement
 from pipeline.maps.registration import register
-from pipeline.run.config import override, preset_config
 from pipeline.run.model import Model, make_scheduler
+from pipeline.run.presets import preset_config
+from pipeline.run.settings import override
 
 SETTINGS = {
     "grid.size": 16,

@@ -11,7 +11,9 @@ from pipeline.cases.cohort import Case, find_cases
 from pipeline.cases.loop import QUIET
 from pipeline.files.nifti import write_volume
 from pipeline.phantom.cohort import CohortPlan, write_cohort
-from pipeline.run.config import RunConfig, override, preset_config
+from pipeline.run.config import RunConfig
+from pipeline.run.presets import preset_config
+from pipeline.run.settings import override
 
 GRID = {"grid.size": 32, "grid.spacing_mm": 6.5, "grid.slice_spacing_mm": 8.0}
 

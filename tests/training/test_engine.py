@@ -11,7 +11,8 @@ from trainings import rows_of, train_quietly
 from pipeline.cases.cohort import Case
 from pipeline.errors import InputError
 from pipeline.files.record.people import Datalist
-from pipeline.run.config import RunConfig, override
+from pipeline.run.config import RunConfig
+from pipeline.run.settings import override
 from pipeline.training import distributed
 from pipeline.training.engine import Training
 from pipeline.training.event_file import EventFile
