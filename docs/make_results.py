@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.detection.fusion import RULES
 from pipeline.detection.methods import METHODS
 from pipeline.files.names import COHORT
 from pipeline.files.record.cohort import SyntheticCohort
+from pipeline.maps.rarity import RULES
 
 # Subjects whose parcellation does not fit the FLAIR scan (looked at, before any training).
 BAD_MASKS = "Subj3,Subj5,Subj6,Subj8,Subj15,Subj19,Subj20,Subj23"

@@ -54,7 +54,6 @@ _HOMES = {
 }
 """Public name -> the module that it lives in."""
 _RENAMED = {"fuse": "fuse_folders"}
-_RENAMED = {"fuse": "fuse"}
 
 __all__ = [
     "BenchmarkOptions",

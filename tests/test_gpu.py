@@ -6,13 +6,13 @@ import copy
 
 import pytest
 import torch
+from small_models import untrained
 
 from pipeline.detection.reconstruction import reconstruct
 from pipeline.diffusion.network import build_network
 from pipeline.noise.noises import NOISES, make_noise
 from pipeline.noise.simplex import random_fields, simplex_fields
 from pipeline.run.config import DetectionConfig
-from pipeline.run.model import Model, make_scheduler
 from pipeline.run.presets import preset_config
 
 pytestmark = [
@@ -51,9 +51,7 @@ def test_a_reconstruction_is_that_of_the_cpu() -> None:
     slices = torch.rand(3, 1, 64, 64) * 2 - 1
     restored = []
     for name in ("cpu", "cuda"):
-        device = torch.device(name)
-        scheduler = make_scheduler(config.diffusion)
-        model = Model(config, copy.deepcopy(network).to(device), scheduler, device)
+        model = untrained(config, copy.deepcopy(network).to(name), name)
         recipe = DetectionConfig(timesteps=(200,), draws=1)
         restored.append(reconstruct(model, slices, recipe, case="a", seed=0))
     torch.testing.assert_close(restored[1], restored[0], atol=2e-2, rtol=0)

@@ -18,9 +18,10 @@ from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.cohort import find_cases
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.detect import Detector, detect_cases, make_detector
+from pipeline.detection.detect import detect_cases
+from pipeline.detection.detector import NetworkDetector, make_network_detector
 from pipeline.detection.fitness import check_for_shipped
-from pipeline.detection.methods import METHODS, OURS
+from pipeline.detection.methods import NETWORK_METHODS, OURS
 from pipeline.errors import InputError
 from pipeline.files.names import RESULT, WEIGHTS
 from pipeline.files.nifti import is_volume
@@ -93,8 +94,9 @@ def detect_upload(
             for modality, (name, content) in uploads.items():
                 _write_upload(folder, modality, name, content)
             title = ", ".join(names.values())
-            detector = make_detector(OURS, model, _calibration(model), seed=seed)
-            if model.path is not None and is_shipped(model.path) and not any_scan:
+            calibration = Calibration.of(model.path)
+            detector = make_network_detector(OURS, model, calibration, seed=seed)
+            if is_shipped(model.path) and not any_scan:
                 check = check_for_shipped(model, f"Tick “{ANY_SCAN}” to detect all the same.")
                 detector = replace(detector, check=check)
             detected = _detect(folder, title, detector, brain_extraction, say)
@@ -128,15 +130,9 @@ def _as_uploaded(text: str, folder: Path, names: Mapping[str, str]) -> str:
     return text.replace(f"{folder}/", "")
 
 
-def _calibration(model: Model) -> Calibration:
-    assert model.path is not None
-    return Calibration.of(model.path)
-
-
 def _detect(
-    folder: Path, title: str, detector: Detector, brain_extraction: str | None, say: Say
+    folder: Path, title: str, detector: NetworkDetector, brain_extraction: str | None, say: Say
 ) -> Detected:
-    assert detector.model is not None
     config = detector.model.config
     modalities = config.modalities
     cases = find_cases(folder / "in", modalities=modalities).cases
@@ -184,7 +180,7 @@ def _model(default: Path | None) -> Model | None:
     except InputError as error:
         st.info(str(error))
         return None
-    if model.noise != METHODS[OURS].noise:
+    if model.noise != NETWORK_METHODS[OURS].noise:
         st.error(f"{path}: trained with {model.noise} noise; detection needs a simplex run.")
         return None
     return model

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +26,19 @@ from pipeline.bundle.startup import reason_of
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.cohort import Case, find_cases
 from pipeline.cases.transforms import CaseTransforms, Prepared
-from pipeline.detection.detect import (
-    Detector,
+from pipeline.detection.case_work import CaseWork
+from pipeline.detection.detect import is_done
+from pipeline.detection.detector import NetworkDetector, make_network_detector
+from pipeline.detection.methods import OURS
+from pipeline.detection.recipe import MapResult
+from pipeline.detection.reconstruction import evaluations_per_slice
+from pipeline.detection.source_maps import (
     SourceMaps,
     Spent,
     case_result,
-    is_done,
-    make_detector,
     to_source,
     write_result,
 )
-from pipeline.detection.methods import OURS, MapResult
-from pipeline.detection.reconstruction import evaluations_per_slice
 from pipeline.errors import InputError
 from pipeline.files.names import RESULT
 from pipeline.files.nifti import make_folder
@@ -55,27 +55,28 @@ def load_detector(
     *,
     false_positive_rate: float | None = None,
     seed: int | None = None,
-) -> Detector:
+) -> NetworkDetector:
     """The recipe of a run, ready for cases; as `anomap detect` has it.
 
     Args:
         false_positive_rate: of the threshold; None takes that of the run.
-        seed: of the noise; None takes that of `make_detector`.
+        seed: of the noise; None takes that of `make_network_detector`.
 
     Raises:
-        InputError: see `usable_device`, `load_model`, `load_calibration` and `make_detector`.
+        InputError: see `usable_device`, `load_model`, `Calibration.of` and
+            `make_network_detector`.
     """
     run = Path(str(run_dir))
     model = load_model(run, usable_device(device))
     calibration = Calibration.of(run)
     chosen = {} if seed is None else {"seed": seed}
-    return make_detector(
+    return make_network_detector(
         OURS, model, calibration, false_positive_rate=false_positive_rate, **chosen
     )
 
 
 def list_cases(
-    dataset_dir: str | Path, detector: Detector, **options: Any
+    dataset_dir: str | Path, detector: NetworkDetector, **options: Any
 ) -> list[dict[Hashable, Any]]:
     """An item for each case in a folder, file or datalist.
 
@@ -87,7 +88,6 @@ def list_cases(
     Raises:
         InputError: there is none.
     """
-    assert detector.model is not None
     modalities = detector.model.config.modalities
     cohort = find_cases(str(dataset_dir), modalities=modalities, **options)
     for note in cohort.notes:
@@ -114,9 +114,8 @@ class PrepareCased(MapTransform):
         InputError: the case cannot be used.
     """
 
-    def __init__(self, detector: Detector, brain_extraction: str | None = None) -> None:
+    def __init__(self, detector: NetworkDetector, brain_extraction: str | None = None) -> None:
         super().__init__(keys="image", allow_missing_keys=True)
-        assert detector.model is not None
         config = detector.model.config
         self.detector = detector
         self.transforms = CaseTransforms(
@@ -243,9 +242,10 @@ class AnomalyInferer(Inferer):
         detector: the recipe with its atlases; its own network is not used.
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: NetworkDetector) -> None:
         super().__init__()
         self.detector = detector
+        self.grid = detector.model.config.grid
 
     def __call__(
         self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
@@ -269,16 +269,12 @@ class AnomalyInferer(Inferer):
         )
 
     def _map(self, volume: Tensor, network: Callable[..., Any], name: str) -> Tensor:
-        detector = self.detector
-        assert detector.model is not None
         assert isinstance(network, nn.Module)
         device = next(network.parameters()).device
-        model = replace(detector.model, network=network, device=device)
         case = Case(name=name, subject=name, images={})
         stack = to_stack(volume.cpu())
-        prepared = Prepared.on_grid(case, stack[:, :-1], stack[:, -1:] > 0.5, model.config.grid)
-        result = detector.method.compute(prepared, model, detector.seed)
-        assert result.pseudo_healthy is not None
+        prepared = Prepared.on_grid(case, stack[:, :-1], stack[:, -1:] > 0.5, self.grid)
+        result = self.detector.compute_with(network, device, CaseWork(prepared))
         return to_volume(torch.cat([result.anomaly_map, result.pseudo_healthy], dim=1))
 
 
@@ -292,7 +288,7 @@ class ToSourced(MapTransform):
         detector: gives the threshold.
     """
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: NetworkDetector) -> None:
         super().__init__(keys="pred")
         self.detector = detector
 
@@ -300,7 +296,6 @@ class ToSourced(MapTransform):
         pred = torch.as_tensor(data["pred"])
         stack = to_stack(pred.reshape(pred.shape[-4:]))
         prepared: Prepared = data["prepared"]
-        assert self.detector.model is not None
         spent = evaluations_per_slice(self.detector.model.config.detection)
         maps = to_source(prepared, self.detector, MapResult(stack[:, :1], stack[:, 1:], spent))
         if maps.mask is None:
@@ -328,7 +323,7 @@ class SaveCases:
         InputError: ``output_dir`` cannot be written to.
     """
 
-    def __init__(self, detector: Detector, output_dir: str | Path) -> None:
+    def __init__(self, detector: NetworkDetector, output_dir: str | Path) -> None:
         self.detector, self.output_dir = detector, Path(str(output_dir))
         self.start = 0.0
         make_folder(self.output_dir)
@@ -346,7 +341,6 @@ class SaveCases:
         output: Any = engine.state.output
         prepared: Prepared = batch["prepared"]
         maps: SourceMaps = output["maps"]
-        assert self.detector.model is not None
         evaluations = evaluations_per_slice(self.detector.model.config.detection)
         spent = Spent(evaluations, time.monotonic() - self.start)
         result = case_result(prepared, self.detector, maps, spent, batch["provenance"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pipeline.detection.detect import make_detector
+from pipeline.detection.detector import make_network_detector
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.files.names import CALIBRATION
@@ -79,7 +79,7 @@ def export(
     run_dir = run_folder(run)
     model = load_model(run_dir, torch.device("cpu"))
     calibration = Calibration.of(run_dir)
-    make_detector(OURS, model, calibration)
+    make_network_detector(OURS, model, calibration)
     files = _texts(run, out) | _model_files(run_dir, calibration)
     summaries = {name: _summary(folder) for name, folder in (benchmarks or {}).items()}
     files[METADATA] = _metadata(files[METADATA], model.config, summaries)

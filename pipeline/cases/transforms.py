@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import nibabel as nib
@@ -66,8 +66,6 @@ class Prepared:
         source_affine: affine of the source grid, ``(4, 4)``.
         grid: the working grid.
         notes: what a user should know about this case.
-        memo: what was computed of it and may be wanted again, such as restored slices; so arrays
-            of a case are not changed in place.
     """
 
     case: Case
@@ -81,7 +79,6 @@ class Prepared:
     notes: tuple[str, ...]
     _image: MetaTensor
     _transforms: CaseTransforms
-    memo: dict[Any, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     @classmethod
     def on_grid(cls, case: Case, slices: Tensor, brain: Tensor, grid: Grid) -> Prepared:

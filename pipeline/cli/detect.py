@@ -116,13 +116,12 @@ def add_fuse(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_fuse(arguments: argparse.Namespace) -> int:
     check_there(arguments.results)
-    from pipeline.detection.fusion import fuse_folders
+    from pipeline.detection.fusion import FusionSettings, fuse_folders
 
     done, failed = fuse_folders(
         arguments.results,
         arguments.out,
-        rule=arguments.rule,
-        false_positive_rate=arguments.false_positive_rate,
+        FusionSettings(arguments.rule, arguments.false_positive_rate),
         execution=execution_of(arguments),
     )
     return finish(failed, f"{len(done)} cases in {arguments.out}; {to_look_at(arguments.out)}")

@@ -10,7 +10,8 @@ import numpy as np
 from pipeline.cases.cohort import Case
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.methods import METHODS, model_for
+from pipeline.detection.case_work import CaseWork
+from pipeline.detection.methods import METHODS
 from pipeline.errors import InputError
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.noise.noises import derive_seed
@@ -51,22 +52,27 @@ def calibrate(
 
     Voxels are those of the source grid, inside the brain and outside the exclude mask.
 
+    Args:
+        models: runs by the noise that they restore from.
+
     Returns:
-        The calibration, and case name -> reason for those that could not be read.
+        The calibration, and case name -> reason for those that failed.
 
     Raises:
-        InputError: no case could be read.
+        InputError: no case could be used, or no run has what a method needs.
+        TooManyFailuresError: more cases failed than are allowed.
     """
+    methods = {name: METHODS[name].ready(models) for name in method_names}
 
     def measure(case: Case) -> dict[str, _Measured]:
-        prepared = transforms(case)
+        work = CaseWork(transforms(case))
+        prepared = work.prepared
         if not prepared.source_healthy.any():
             raise InputError(f"case {case.name}: its exclude mask covers the whole brain")
         voxels = _sample(prepared.source_healthy, derive_seed(seed, "calibration", case.name))
         measured = {}
-        for name in method_names:
-            result = METHODS[name].compute(prepared, model_for(name, models), seed)
-            anomaly_map = prepared.to_source(result.anomaly_map)
+        for name, method in methods.items():
+            anomaly_map = prepared.to_source(method.compute(work, seed).anomaly_map)
             # The score is over the voxels that a new case is scored over, lesion mask or not.
             score = float(top_mean(anomaly_map[prepared.source_brain]))
             measured[name] = _Measured(np.sort(anomaly_map.reshape(-1)[voxels]), score)

@@ -1,16 +1,13 @@
 """Late fusion: several results of the same cases, of several modalities or weights, to one.
 
-The maps of two runs have no common unit, and no healthy person need have been seen by both. So each
-value is first expressed by how rare it is among the healthy voxels that calibrated its run, in
-decades (`surprise`), and the rarities are merged by a rule that holds however the runs depend on
-each other (`RULES`): a healthy voxel is called no more often than stated.
+The maps are merged as rarities among healthy voxels; see `pipeline.maps.rarity`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +16,9 @@ import numpy as np
 from pipeline import __version__
 from pipeline.cases.loading import same_grid
 from pipeline.cases.loop import Execution, each_case
-from pipeline.detection.detect import SourceMaps, is_done, write_result
+from pipeline.detection.detect import is_done
 from pipeline.detection.methods import OURS
+from pipeline.detection.source_maps import SourceMaps, write_result
 from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP, BRAIN_MASK, MAPS, RESULT, pseudo_healthy
 from pipeline.files.nifti import (
@@ -32,6 +30,7 @@ from pipeline.files.nifti import (
 )
 from pipeline.files.provenance import command_line, software
 from pipeline.files.record.result import CaseResult, InputFile, Provenance, Threshold
+from pipeline.maps.rarity import RULES, surprise
 from pipeline.maps.scoring import half_height, threshold_map
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.scores.metrics import top_mean
@@ -41,64 +40,42 @@ FUSED = "fused"
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How the rarities of several runs become one.
+class FusionSettings:
+    """How results are merged and cut.
 
     Attributes:
-        merge: surprises ``(K, ...)`` to ``(...)``.
-        price: by how many decades the merged surprise of K runs overstates the rarity, at most.
-        summary: for people.
+        rule: a name in `RULES`.
+        false_positive_rate: the share of healthy voxels that is called at most.
     """
 
-    merge: Callable[[np.ndarray], np.ndarray]
-    price: Callable[[int], float]
-    summary: str
+    rule: str = "any"
+    false_positive_rate: float = 0.01
 
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise InputError(f"there is no rule {self.rule!r}; choose from {', '.join(RULES)}")
+        low, high = min(FALSE_POSITIVE_RATES), max(FALSE_POSITIVE_RATES)
+        if not low <= self.false_positive_rate <= high:
+            raise InputError(
+                f"a false-positive rate between {low:g} and {high:g} is calibrated; got "
+                f"{self.false_positive_rate:g}"
+            )
 
-RULES: dict[str, Rule] = {
-    "any": Rule(
-        lambda s: s.max(0), math.log10, "the highest surprise: one scan that shows it is enough"
-    ),
-    "mean": Rule(
-        lambda s: s.mean(0),
-        lambda n: math.log10(math.e),
-        "the mean surprise: what all of them show",
-    ),
-}
-"""Both hold under any dependence, since K times the least of K p-values (Bonferroni) and e times
-their geometric mean (Vovk and Wang, "Combining p-values via averaging", Biometrika 2020) are
-p-values."""
+    def as_dict(self) -> dict[str, str | float]:
+        """For provenance."""
+        return {"rule": self.rule, "false_positive_rate": self.false_positive_rate}
 
+    def decades(self, n_runs: int) -> float:
+        """Merged surprise of so many runs above which a voxel is called."""
+        return -math.log10(self.false_positive_rate) + RULES[self.rule].price(n_runs)
 
-def surprise(values: np.ndarray, thresholds: Mapping[str, float]) -> np.ndarray:
-    """How rare map values are among healthy voxels: -log10 of the share that exceeds them.
-
-    Linear between the tabulated rates and from 0 at a value of 0; beyond the rarest rate it goes on
-    with the mean slope of the last decade (an exponential tail), so that the order stays.
-
-    Args:
-        values: any shape, >= 0.
-        thresholds: rate (as text) to the value that this share of healthy voxels exceeds.
-
-    Returns:
-        float32 of the same shape, >= 0; 2 is a value that 1 % of the healthy voxels exceed.
-
-    Raises:
-        InputError: no table of thresholds that rise as the rates fall.
-    """
-    points = sorted((-math.log10(float(rate)), float(value)) for rate, value in thresholds.items())
-    if len(points) < 2:
-        raise InputError(f"{len(points)} healthy thresholds; at least two are needed")
-    decades = np.array([0.0, *(decade for decade, _ in points)])
-    at = np.array([0.0, *(value for _, value in points)])
-    if not np.isfinite(at).all() or (np.diff(at) < 0).any() or at[-1] <= at[1]:
-        raise InputError(
-            f"healthy thresholds do not rise from 0 as the rates fall: {dict(thresholds)}"
+    def threshold(self, n_runs: int) -> Threshold:
+        """The same for the record of a case."""
+        rule = (
+            f"at most {100 * self.false_positive_rate:.3g} % of healthy brain voxels exceed it, by "
+            f"the rule {self.rule!r} for {n_runs} runs, if each run's own thresholds hold"
         )
-    last = np.searchsorted(decades, decades[-1] - 1 - 1e-6)
-    slope = (decades[-1] - decades[last]) / max(at[-1] - at[last], 1e-9)
-    beyond = decades[-1] + slope * np.maximum(values - at[-1], 0)
-    return np.where(values > at[-1], beyond, np.interp(values, at, decades)).astype(np.float32)
+        return Threshold(value=self.decades(n_runs), rule=rule)
 
 
 @dataclass(frozen=True)
@@ -116,43 +93,30 @@ class _Part:
 def fuse_folders(
     folders: Sequence[Path],
     out_dir: Path,
+    settings: FusionSettings = FusionSettings(),
     *,
-    rule: str = "any",
-    false_positive_rate: float = 0.01,
     execution: Execution = Execution(),
 ) -> tuple[list[str], dict[str, str]]:
     """Fuse what `anomap detect` (or benchmark) left in several folders, case by case.
 
     A case of the same name must lie in all folders, its maps on one grid. Leaves
-    ``out_dir/<case>/`` with the files of `detection.write_result`: the map is the merged surprise
-    in decades; the mask is cut where the rule's guarantee gives the rate, and at half height and
-    without small parts as the inputs were. A case that is done is skipped; one that fails does not
-    stop the others.
+    ``out_dir/<case>/`` with the files of `source_maps.write_result`: the map is
+    the merged surprise in decades; the mask is cut where the rule's guarantee gives the rate, and
+    at half height and without small parts as the inputs were. A case that is done is skipped; one
+    that fails does not stop the others.
 
     Returns:
         Names of the fused cases, and case name -> reason for those that failed.
 
     Raises:
-        InputError: fewer than two folders, the same one twice, one without results, an unknown
-            rule, a rate outside the calibrated ones, no case that all folders have.
+        InputError: fewer than two folders, the same one twice, one without results, no case that
+            all folders have.
+        TooManyFailuresError: more cases failed than are allowed.
     """
     found = [_results_of(folder) for folder in folders]
-    _check(folders, found, out_dir, rule, false_positive_rate)
-    names = sorted({name for cases in found for name in cases})
-    common = [name for name in names if all(name in cases for cases in found)]
-    if not common:
-        raise InputError(
-            f"no case is in all of {', '.join(map(str, folders))}; in the first: "
-            f"{', '.join(list(found[0])[:3])}; in the second: {', '.join(list(found[1])[:3])}"
-        )
+    _check_folders(folders, out_dir)
+    common, incomplete = _in_all(folders, found)
     make_folder(out_dir)
-    incomplete = {
-        name: "no result in "
-        + ", ".join(str(f) for f, cases in zip(folders, found, strict=True) if name not in cases)
-        for name in names
-        if name not in common
-    }
-    settings = FusionSettings(rule, false_positive_rate)
 
     def fuse(name: str) -> None:
         inputs = [cases[name] for cases in found]
@@ -161,18 +125,6 @@ def fuse_folders(
     todo = {name: name for name in common}
     outcomes = each_case(todo, fuse, description="fusing", execution=execution)
     return list(outcomes.done), incomplete | outcomes.failed
-
-
-@dataclass(frozen=True)
-class FusionSettings:
-    """A name in `RULES`, and the share of healthy voxels that is called at most."""
-
-    rule: str = "any"
-    false_positive_rate: float = 0.01
-
-    def as_dict(self) -> dict[str, str | float]:
-        """For provenance."""
-        return {"rule": self.rule, "false_positive_rate": self.false_positive_rate}
 
 
 def _results_of(folder: Path) -> dict[str, Path]:
@@ -187,13 +139,7 @@ def _results_of(folder: Path) -> dict[str, Path]:
     return cases
 
 
-def _check(
-    folders: Sequence[Path],
-    found: Sequence[Mapping[str, Path]],
-    out_dir: Path,
-    rule: str,
-    rate: float,
-) -> None:
+def _check_folders(folders: Sequence[Path], out_dir: Path) -> None:
     places = [folder.resolve() for folder in folders]
     if len(places) < 2:
         raise InputError("one folder of results: fusion takes two or more")
@@ -201,13 +147,27 @@ def _check(
         raise InputError("the same folder of results twice: it would count twice")
     if out_dir.resolve() in places:
         raise InputError(f"{out_dir}: is one of the results; give another folder with -o")
-    if rule not in RULES:
-        raise InputError(f"there is no rule {rule!r}; choose from {', '.join(RULES)}")
-    low, high = min(FALSE_POSITIVE_RATES), max(FALSE_POSITIVE_RATES)
-    if not low <= rate <= high:
+
+
+def _in_all(
+    folders: Sequence[Path], found: Sequence[Mapping[str, Path]]
+) -> tuple[list[str], dict[str, str]]:
+    """Names of the cases that all folders have, and name -> which folders lack it, of the others.
+
+    Raises:
+        InputError: there is no case that all have.
+    """
+    common = sorted(set.intersection(*(set(cases) for cases in found)))
+    if not common:
         raise InputError(
-            f"a false-positive rate between {low:g} and {high:g} is calibrated; got {rate:g}"
+            f"no case is in all of {', '.join(map(str, folders))}; in the first: "
+            f"{', '.join(list(found[0])[:3])}; in the second: {', '.join(list(found[1])[:3])}"
         )
+    incomplete: dict[str, str] = {}
+    for name in sorted(set().union(*found) - set(common)):
+        lacking = [str(f) for f, cases in zip(folders, found, strict=True) if name not in cases]
+        incomplete[name] = f"no result in {', '.join(lacking)}"
+    return common, incomplete
 
 
 def _fuse_case(
@@ -228,39 +188,23 @@ def _fuse_case(
             )
     (out / RESULT).unlink(missing_ok=True)
     brain = np.any([part.brain for part in parts], axis=0)
-    threshold = _threshold(len(parts), settings)
-    maps = _merged(parts, brain, threshold, settings.rule, provenance)
+    maps = _merged(parts, brain, settings, provenance)
     result = _fused_result(out.name, parts, maps, brain, settings.rule)
     seconds = sum(part.result.seconds or 0.0 for part in parts) + time.monotonic() - start
     described = {
-        "threshold": Threshold(value=threshold, rule=_rule_text(len(parts), settings)),
+        "threshold": settings.threshold(len(parts)),
         "seconds": round(seconds, 3),
         "provenance": provenance,
     }
     write_result(out, first.affine, brain, maps, result.model_copy(update=described))
 
 
-def _threshold(n_runs: int, settings: FusionSettings) -> float:
-    """In decades."""
-    return -math.log10(settings.false_positive_rate) + RULES[settings.rule].price(n_runs)
-
-
-def _rule_text(n_runs: int, settings: FusionSettings) -> str:
-    return (
-        f"at most {100 * settings.false_positive_rate:.3g} % of healthy brain voxels exceed it, by "
-        f"the rule {settings.rule!r} for {n_runs} runs, if each run's own thresholds hold"
-    )
-
-
 def _merged(
-    parts: Sequence[_Part],
-    brain: np.ndarray,
-    threshold: float,
-    rule: str,
-    provenance: Provenance,
+    parts: Sequence[_Part], brain: np.ndarray, settings: FusionSettings, provenance: Provenance
 ) -> SourceMaps:
-    merged = RULES[rule].merge(np.stack([part.surprise for part in parts]))
-    cut = half_height(merged[brain], threshold, provenance.half_height)
+    """The merged surprise in decades, ``(X, Y, Z)``, and its mask."""
+    merged = RULES[settings.rule].merge(np.stack([part.surprise for part in parts]))
+    cut = half_height(merged[brain], settings.decades(len(parts)), provenance.half_height)
     voxel_ml = voxel_volume_ml(parts[0].anomaly.affine)
     mask = threshold_map(merged, cut, voxel_ml, provenance.min_component_ml)
     return SourceMaps(merged, mask, cut, _pseudo_healthy(parts, provenance.modalities))
@@ -314,7 +258,7 @@ def _result_of(folder: Path) -> tuple[CaseResult, Provenance]:
 def _provenance(
     results: Sequence[tuple[CaseResult, Provenance]], settings: FusionSettings
 ) -> Provenance:
-    """All that a fused result depends on; `detection.detect.is_done` compares it."""
+    """All that a fused result depends on; `pipeline.detection.detect.is_done` compares it."""
     before = tuple(provenance for _, provenance in results)
     inputs: dict[InputFile, None] = dict.fromkeys(file for one in before for file in one.inputs)
     modalities = dict.fromkeys(modality for one in before for modality in one.modalities)
@@ -382,4 +326,4 @@ def _p_value(values: Sequence[float | None], rule: str) -> float | None:
     if len(known) < len(values):
         return None
     merged = RULES[rule].merge(-np.log10(np.array(known))) - RULES[rule].price(len(known))
-    return min(1.0, 10.0 ** -float(merged))
+    return min(1.0, float(10.0 ** -float(merged)))

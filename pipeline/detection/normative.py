@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,12 +12,11 @@ from torch import Tensor
 from pipeline.cases.cohort import Case
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import CaseTransforms, Prepared
-from pipeline.detection.reconstruction import reconstruct, reconstruction_of
+from pipeline.detection.case_work import CaseWork
 from pipeline.errors import InputError
 from pipeline.maps.atlas import Atlas, AtlasBuilder
-from pipeline.maps.placement import WIDE_EXTENT, Placement
-from pipeline.maps.registration import Template, register
-from pipeline.run.config import DetectionConfig
+from pipeline.maps.placement import WIDE_EXTENT
+from pipeline.maps.registration import Template
 from pipeline.run.model import Model
 
 INTENSITY, RESIDUAL = "intensity", "residual"
@@ -33,48 +31,6 @@ MAX_RESIDUAL_CASES = 40
 def smoothing_mm(n_cases: int) -> float:
     """Smoothing of an atlas of so many brains: few brains leave much of their own anatomy in it."""
     return float(np.clip(120.0 / n_cases, 1.0, 12.0))
-
-
-def restored_slices(prepared: Prepared, model: Model, config: DetectionConfig, seed: int) -> Tensor:
-    """Every slice restored from every timestep and draw of a recipe, ``(T, D, N, C, H, W)``.
-
-    Outside the brain, and in slices without brain, the image itself.
-    """
-    return restored_slices_timed(prepared, model, config, seed)[0]
-
-
-def restored_slices_timed(
-    prepared: Prepared, model: Model, config: DetectionConfig, seed: int
-) -> tuple[Tensor, float]:
-    """As `restored_slices`, with the seconds that it took when it was computed for another recipe.
-
-    Recipes that differ in the map alone share the restored slices of a case; 0 seconds where they
-    are computed now.
-    """
-    key = (id(model), seed, reconstruction_of(config))
-    if key in prepared.memo:
-        _, restored, seconds = prepared.memo[key]
-        return restored, seconds
-    start = time.monotonic()
-    restored = _restore(prepared, model, config, seed)
-    # The model is kept with it, so that no other one gets its id.
-    prepared.memo[key] = model, restored, time.monotonic() - start
-    return restored, 0.0
-
-
-def _restore(prepared: Prepared, model: Model, config: DetectionConfig, seed: int) -> Tensor:
-    has_brain = prepared.brain.flatten(1).any(1)
-    in_brain = reconstruct(
-        model,
-        prepared.slices[has_brain],
-        config,
-        case=prepared.case.name,
-        seed=seed,
-        positions=has_brain.nonzero().flatten().tolist(),
-    )
-    restored = prepared.slices.repeat(*in_brain.shape[:2], 1, 1, 1, 1)
-    restored[:, :, has_brain] = in_brain
-    return torch.where(prepared.brain, restored, prepared.slices)
 
 
 def make_atlases(
@@ -113,12 +69,13 @@ def make_atlases(
 
     def add(case: Case) -> None:
         prepared = _healthy(case, transforms)
-        placement = placed(prepared, template)
+        work = CaseWork(prepared)
+        placement = work.placement(template)
         intensity.add(prepared.slices.numpy(), *_masks(prepared), placement)
         if case.name in chosen:
             config = model.config
-            restored = restored_slices(prepared, model, config.detection, config.seed).mean(1)
-            differences = stacked(prepared.slices - restored).numpy()
+            restored = work.restored(model, config.detection, config.seed).slices.mean(1)
+            differences = as_quantities(prepared.slices - restored).numpy()
             residuals.add(differences, *_masks(prepared), placement)
 
     failed |= each_case(good, add, description="atlas", execution=execution).failed
@@ -161,37 +118,32 @@ def _healthy(case: Case, transforms: CaseTransforms) -> Prepared:
 
 
 def _masks(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    """Brain and healthy brain, ``(N, H, W)`` bool."""
     return prepared.brain[:, 0].numpy(), prepared.healthy[:, 0].numpy()
 
 
-def placed(prepared: Prepared, template: Template) -> Placement:
-    """Where the frame of an atlas lies on a case; found once for a case and a template.
+def as_quantities(differences: Tensor) -> Tensor:
+    """Differences from restored slices as the quantities of an atlas.
 
-    Raises:
-        ValueError: there is no brain.
+    Args:
+        differences: image - restored, ``(T, N, C, H, W)``, of each timestep.
+
+    Returns:
+        ``(N, T * C, H, W)``, the channels of a timestep side by side.
     """
-    key = ("placement", id(template))
-    if key not in prepared.memo:
-        # The template is kept with it, so that no other one gets its id.
-        prepared.memo[key] = template, register(prepared.slices, prepared.brain, template)
-    placement: Placement = prepared.memo[key][1]
-    return placement
-
-
-def stacked(differences: Tensor) -> Tensor:
-    """``(T, N, C, H, W)`` as the quantities ``(N, T * C, H, W)`` of an atlas."""
     return differences.transpose(0, 1).flatten(1, 2)
 
 
-def z_scores(name: str, values: Tensor, prepared: Prepared, model: Model) -> Tensor:
+def z_scores(name: str, values: Tensor, work: CaseWork, model: Model) -> Tensor:
     """How unusual values are at their place, in healthy standard deviations.
 
     Args:
         name: of the run's atlas, `INTENSITY` or `RESIDUAL`.
-        values: ``(N, K, H, W)``, of the prepared case.
+        values: ``(N, K, H, W)``, of the case, in units of the intensity range [-1, 1].
 
     Returns:
-        Signed, same shape as ``values``; 0 outside the brain.
+        Signed (positive = higher than healthy brains show), same shape as ``values``; 0 outside
+        the brain.
 
     Raises:
         InputError: the run has no such atlas, or one of another recipe.
@@ -207,10 +159,10 @@ def z_scores(name: str, values: Tensor, prepared: Prepared, model: Model) -> Ten
             f"{model.path}: its atlas of the {name} is that of another recipe: {len(atlas.mean)} "
             f"quantities, {values.shape[1]} now"
         )
-    brain = prepared.brain[:, 0].numpy()
+    brain = work.prepared.brain[:, 0].numpy()
     if not brain.any():
         return torch.zeros_like(values)
     # Atlases that were made before brains were registered have no template: the box then.
     template = model.atlases.get(INTENSITY, atlas).template
-    placement = placed(prepared, template) if template is not None else None
+    placement = work.placement(template) if template is not None else None
     return torch.from_numpy(atlas.z_scores(values.numpy(), brain, placement))

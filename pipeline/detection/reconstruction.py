@@ -13,6 +13,9 @@ from pipeline.run.model import Model
 
 BATCH_SIZE = 32
 
+Key = tuple[int | str, ...]
+"""Of a draw of noise: seed, case, timestep, draw, step."""
+
 
 def chain_path(timestep: int, stride: int = 1) -> list[int]:
     """Timesteps at which the chain asks the network: t, t - stride, ..., 0 at stride 1."""
@@ -78,7 +81,7 @@ def reconstruct(
                 key = (seed, case, t, draw)
 
                 def noise_at(
-                    step: int, part: Tensor = part, indices: list[int] = indices, key: tuple = key
+                    step: int, part: Tensor = part, indices: list[int] = indices, key: Key = key
                 ) -> Tensor:
                     return _noise(model, config, part, indices, (*key, step))
 
@@ -109,7 +112,7 @@ def _batch_size(model: Model, config: DetectionConfig, slices: Tensor) -> int:
 
 
 def _noise(
-    model: Model, config: DetectionConfig, slices: Tensor, indices: Sequence[int], key: tuple
+    model: Model, config: DetectionConfig, slices: Tensor, indices: Sequence[int], key: Key
 ) -> Tensor:
     """Fields for slices at ``indices`` of a case; ``key`` is (seed, case, t, draw, step)."""
     if config.reconstruction == "clean":

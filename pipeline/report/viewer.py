@@ -103,7 +103,7 @@ def view_case(
 
     Args:
         folder: holds ``anomaly.nii.gz`` and, where they were made, the other volumes of
-            `detection.write_result`.
+            `source_maps.write_result`.
         result: its record; it says where the images lie if ``case`` is
             None.
         case: with images and label.

@@ -22,24 +22,24 @@ from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig
 from pipeline.run.settings import load_config
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
-    """What a reconstruction needs.
+    """What a reconstruction needs; two are the same only if they are one object.
 
     Attributes:
         network: in evaluation mode on ``device``.
-        path: the run folder, None where it was not loaded.
-        atlases: of what healthy brains show, by name; see `pipeline.detection.normative`.
+        path: the run folder.
         weights_sha256: of ``model.pt``.
-        atlases_sha256: of ``atlases.npz``.
+        atlases: of what healthy brains show, by name; see `pipeline.detection.normative`.
+        atlases_sha256: of ``atlases.npz``; None where there is none.
     """
 
     config: RunConfig
     network: nn.Module
     scheduler: SimplexDDPMScheduler
     device: torch.device
-    path: Path | None = None
-    weights_sha256: str | None = None
+    path: Path
+    weights_sha256: str
     atlases: Mapping[str, Atlas] = field(default_factory=dict)
     atlases_sha256: str | None = None
 
@@ -82,14 +82,15 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
         reason = str(error).splitlines()[0]
         raise InputError(f"{weights}: not the weights of this configuration ({reason})") from error
     device = device or default_device()
-    made_for = atlases_made_for(config, _sha256(weights))
+    weights_sha256 = _sha256(weights)
+    made_for = atlases_made_for(config, weights_sha256)
     return Model(
         config=config,
         network=network.to(device).eval(),
         scheduler=make_scheduler(config.diffusion),
         device=device,
         path=run_dir,
-        weights_sha256=_sha256(weights),
+        weights_sha256=weights_sha256,
         atlases=load_atlases(atlases, made_for) if atlases.is_file() else {},
         atlases_sha256=_sha256(atlases) if atlases.is_file() else None,
     )

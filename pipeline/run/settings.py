@@ -74,9 +74,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast(type, hint), value, where)
     if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+        return None if value is None else _convert(_beside_none(hint), value, where)
     origin = typing.get_origin(hint)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
@@ -85,11 +83,16 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return _scalar(hint, value, where)
 
 
-def _scalar(hint: type, value: Any, where: str) -> float | int | str | bool:
+def _beside_none(hint: types.UnionType) -> Any:
+    """The type of what may also be None."""
+    return next(part for part in typing.get_args(hint) if part is not type(None))
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and (number := _number(value)) is not None:
         return number
     if hint in (int, str, bool) and type(value) is hint:
-        return typing.cast(int | str | bool, value)
+        return value
     raise InputError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
 
 

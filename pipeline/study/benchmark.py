@@ -13,8 +13,9 @@ from pipeline.cases.loading import check_same_grid
 from pipeline.cases.loop import Execution, Failures
 from pipeline.cases.several import Selection
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.detect import detect_cases, make_detector
-from pipeline.detection.methods import model_for, runnable, select_methods
+from pipeline.detection.choice import runnable, select_methods
+from pipeline.detection.detect import detect_cases
+from pipeline.detection.detector import make_detector
 from pipeline.errors import InputError
 from pipeline.figures.panels import benchmark_figures
 from pipeline.files.names import MAPS
@@ -191,7 +192,7 @@ def compare(
     detectors = {
         name: make_detector(
             name,
-            model_for(name, contest.models),
+            contest.models,
             calibration,
             false_positive_rate=contest.false_positive_rate,
             seed=contest.seed,

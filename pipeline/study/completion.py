@@ -12,7 +12,8 @@ from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.loop import Execution
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import calibrate
-from pipeline.detection.methods import METHODS, OURS, runnable
+from pipeline.detection.choice import runnable
+from pipeline.detection.methods import METHODS, NETWORK_METHODS, OURS
 from pipeline.detection.normative import make_atlases
 from pipeline.errors import InputError
 from pipeline.files.names import ATLASES, CALIBRATION
@@ -64,11 +65,12 @@ def complete_run(
     failed: dict[str, str] = {}
     if not model.atlases:
         cases = cases_of_run(model, "training")
-        residual = needs_residual_atlas(config.detection) and model.noise == METHODS[OURS].noise
+        ours = model.noise == NETWORK_METHODS[OURS].noise
+        residual = ours and needs_residual_atlas(config.detection)
         atlases, failed = make_atlases(
             cases, model, transforms, residual=residual, execution=execution
         )
-        made_for = atlases_made_for(config, str(model.weights_sha256))
+        made_for = atlases_made_for(config, model.weights_sha256)
         save_atlases(run_dir / ATLASES, atlases, made_for)
         model = load_model(run_dir, device)
     models = {model.noise: model}

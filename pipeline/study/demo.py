@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
-from pipeline.detection.methods import METHODS
+from pipeline.detection.choice import select_methods
+from pipeline.detection.methods import NETWORK_METHODS
 from pipeline.figures.panels import training_figure
 from pipeline.phantom.cohort import CohortPlan, write_cohort
 from pipeline.report.page import write_report
@@ -72,8 +73,8 @@ def demo(
         execution=execution,
     )
     training_figure(run.path)
-    ready = (None, "simplex")
-    names = [name for name, m in METHODS.items() if m.by_default and m.noise in ready]
+    of_other_noise = {name for name, m in NETWORK_METHODS.items() if m.noise != "simplex"}
+    names = [name for name in select_methods(None) if name not in of_other_noise]
     cohort = f"phantoms, {SPACING_MM:g} mm, {CONTRAST} tumours, seed {2 * seed + 1}"
     scored = benchmark(
         folder / TEST,

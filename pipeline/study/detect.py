@@ -9,7 +9,8 @@ from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection, find_all
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.detect import detect_cases, make_detector
+from pipeline.detection.detect import detect_cases
+from pipeline.detection.detector import make_network_detector
 from pipeline.detection.fitness import check_for_shipped
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
@@ -80,7 +81,7 @@ def detect(
     model = load_model(run, usable_device(execution.device))
     config = model.config
     cohort = find_said(data, replace(selection, modalities=config.modalities))
-    detector = make_detector(
+    detector = make_network_detector(
         OURS,
         model,
         Calibration.of(run),

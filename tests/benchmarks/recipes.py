@@ -25,7 +25,8 @@ from pipeline.cases.cohort import find_cases
 from pipeline.cases.loading import read_label
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import tabulate
-from pipeline.detection.methods import recipe_map
+from pipeline.detection.case_work import CaseWork
+from pipeline.detection.recipe import recipe_map
 from pipeline.errors import InputError
 from pipeline.run.model import load_model
 from pipeline.run.settings import override
@@ -91,7 +92,7 @@ def main() -> None:
             start = time.monotonic()
             scores = []
             for ready in prepared:
-                anomaly_map = recipe_map(ready, model, config, seed).anomaly_map
+                anomaly_map = recipe_map(CaseWork(ready), model, config, seed).anomaly_map
                 scores.append(ready.to_source(anomaly_map)[ready.source_brain])
             seconds = (time.monotonic() - start) / len(cases)
             mean = np.mean([auprc(s, lesion) for s, lesion in zip(scores, lesions, strict=True)])
@@ -99,7 +100,7 @@ def main() -> None:
             if healthy:
                 maps = []
                 for ready in healthy:
-                    anomaly_map = recipe_map(ready, model, config, seed).anomaly_map
+                    anomaly_map = recipe_map(CaseWork(ready), model, config, seed).anomaly_map
                     maps.append(ready.to_source(anomaly_map)[ready.source_healthy][::EVERY])
                 rates = f"{left_out_rates(maps)} | "
             pooled, lesion = np.concatenate(scores), np.concatenate(lesions)

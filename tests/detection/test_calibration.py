@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from brains import SmallBrain, smooth_intensity
+from small_models import map_of
 
 from pipeline.cases.cohort import Case, ImageFile
 from pipeline.cases.loop import QUIET
@@ -128,13 +129,11 @@ def test_the_threshold_of_a_method_holds_on_the_brains_it_was_found_on(
     assert failed == {}
     assert found.cases == ("healthy0", "healthy1", "healthy2")
     assert set(found.methods) == set(methods)
-    from pipeline.detection.methods import METHODS
-
     for name in methods:
         rates, tops = [], []
         for case in healthy:
             prepared = transforms(case)
-            anomaly_map = prepared.to_source(METHODS[name].compute(prepared, None, 0).anomaly_map)
+            anomaly_map = prepared.to_source(map_of(name, prepared, {}).anomaly_map)
             above = anomaly_map[prepared.source_healthy] > found.methods[name].threshold(0.05)
             rates.append(above.mean())
             tops.append(top_mean(anomaly_map[prepared.source_brain]))
@@ -241,7 +240,7 @@ def test_a_run_without_calibration_is_told_what_to_do(tmp_path: Path) -> None:
     ("rate", "said"), [(0.01, "1"), (0.05, "5"), (0.002, "0.2"), (0.0025, "0.25")]
 )
 def test_the_rule_says_rate_and_number_of_subjects(rate: float, said: str) -> None:
-    rule = calibration().rule("intensity", rate)
+    rule = threshold_rule(calibration(), "intensity", rate)
     share = rule.split("%")[0]
     assert float(share) == pytest.approx(float(said))
     assert "2 held-out cases" in rule

@@ -14,8 +14,9 @@ import pytest
 from pipeline.cases.loop import QUIET, Execution
 from pipeline.cli.main import main
 from pipeline.detection import fusion
-from pipeline.detection.fusion import RULES, fuse_folders, surprise
+from pipeline.detection.fusion import FusionSettings, fuse_folders
 from pipeline.errors import InputError
+from pipeline.maps.rarity import RULES, surprise
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.scores.metrics import top_mean
 
@@ -125,8 +126,7 @@ def test_healthy_voxels_are_called_no_more_often_than_stated(
     done, failed = fuse_folders(
         [tmp_path / "a", tmp_path / "b"],
         tmp_path / "out",
-        rule=rule,
-        false_positive_rate=rate,
+        FusionSettings(rule, rate),
         execution=QUIET,
     )
     assert (done, failed) == (["p1"], {})
@@ -167,7 +167,9 @@ def test_what_a_fused_case_holds(tmp_path: Path) -> None:
 def test_the_mean_of_p_values_is_geometric(tmp_path: Path) -> None:
     write_case(tmp_path / "a" / "p1", exponential(0), p_value=0.01)
     write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", p_value=0.04)
-    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", rule="mean", execution=QUIET)
+    fuse_folders(
+        [tmp_path / "a", tmp_path / "b"], tmp_path / "out", FusionSettings("mean"), execution=QUIET
+    )
     record = json.loads((tmp_path / "out" / "p1" / "result.json").read_text(encoding="utf-8"))
     assert record["p_value"] == pytest.approx(math.e * 0.02)
 
@@ -281,10 +283,13 @@ def test_a_finished_case_is_kept_and_another_rule_asks(tmp_path: Path) -> None:
     before = (tmp_path / "out" / "p1" / "anomaly.nii.gz").stat().st_mtime_ns
     assert fuse_folders(folders, tmp_path / "out", execution=QUIET) == (["p1"], {})
     assert (tmp_path / "out" / "p1" / "anomaly.nii.gz").stat().st_mtime_ns == before
-    _, failed = fuse_folders(folders, tmp_path / "out", rule="mean", execution=QUIET)
+    _, failed = fuse_folders(folders, tmp_path / "out", FusionSettings("mean"), execution=QUIET)
     assert "other settings" in failed["p1"]
     fuse_folders(
-        folders, tmp_path / "out", rule="mean", execution=Execution(progress=False, overwrite=True)
+        folders,
+        tmp_path / "out",
+        FusionSettings("mean"),
+        execution=Execution(progress=False, overwrite=True),
     )
     assert (tmp_path / "out" / "p1" / "anomaly.nii.gz").stat().st_mtime_ns != before
 
@@ -318,7 +323,7 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
         "mask": "not on the grid of",
         "old": "no healthy thresholds",
         "scan": "same scans",
-        "torn": "cannot be read as JSON",
+        "torn": "not the result of a case (",
         "void": "empty",
         "weak": "do not rise",
         "alone": "no result in",

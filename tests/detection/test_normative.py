@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from small_models import Zero, untrained
 
 from pipeline.cases.cohort import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
+from pipeline.detection.case_work import CaseWork
 from pipeline.detection.normative import (
     INTENSITY,
     RESIDUAL,
+    as_quantities,
     make_atlases,
-    placed,
-    restored_slices,
     smoothing_mm,
-    stacked,
     z_scores,
 )
 from pipeline.errors import InputError
@@ -29,7 +28,7 @@ from pipeline.files.nifti import write_volume
 from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import Placement
 from pipeline.maps.registration import register
-from pipeline.run.model import Model, make_scheduler
+from pipeline.run.model import Model
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import override
 
@@ -42,15 +41,10 @@ SETTINGS = {
 }
 
 
-class Zero(nn.Module):
-    def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
-        return torch.zeros_like(x)
-
-
 @pytest.fixture(scope="module")
 def model() -> Model:
     config = override(preset_config("tiny", ("flair",)), SETTINGS)
-    return Model(config, Zero(), make_scheduler(config.diffusion), torch.device("cpu"))
+    return untrained(config, Zero())
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +76,14 @@ def test_a_brain_of_the_atlas_is_usual_and_a_bright_spot_in_it_is_not(
     assert atlases[INTENSITY].n_cases == 4
     known = replace(model, atlases=atlases)
     prepared = transforms(cases[0])
-    z = z_scores(INTENSITY, prepared.slices, prepared, known)
+    work = CaseWork(prepared)
+    z = z_scores(INTENSITY, prepared.slices, work, known)
     usual = z[prepared.brain]
     assert float(usual.abs().median()) < 1.5
     spot = prepared.slices.clone()
     middle = len(spot) // 2
     spot[middle, 0, 8, 8] += 1.0
-    raised = z_scores(INTENSITY, spot, prepared, known) - z
+    raised = z_scores(INTENSITY, spot, work, known) - z
     assert int((raised != 0).sum()) == 1
     assert float(raised[middle, 0, 8, 8]) > 2
 
@@ -99,19 +94,18 @@ def test_the_atlas_of_the_residual_has_a_quantity_for_each_timestep(
     atlases, _ = make_atlases(cases, model, transforms, residual=True, execution=QUIET)
     assert len(atlases[RESIDUAL].mean) == 2
     prepared = transforms(cases[1])
-    differences = prepared.slices - restored_slices(
-        prepared, model, model.config.detection, 0
-    ).mean(1)
+    work = CaseWork(prepared)
+    differences = prepared.slices - work.restored(model, model.config.detection, 0).slices.mean(1)
     brain = prepared.brain[:, 0].numpy()
     for t in range(2):
         at_t = differences[t][prepared.brain].mean()
         # Fields differ between brains, so the mean over the brain is near, not equal.
         assert abs(float(atlases[RESIDUAL].mean[t].mean()) - float(at_t)) < 0.2
-    z = z_scores(RESIDUAL, stacked(differences), prepared, replace(model, atlases=atlases))
+    z = z_scores(RESIDUAL, as_quantities(differences), work, replace(model, atlases=atlases))
     template = atlases[INTENSITY].template
     assert template is not None
     by_hand = atlases[RESIDUAL].z_scores(
-        differences[:, :, 0].swapaxes(0, 1).numpy(), brain, placed(prepared, template)
+        differences[:, :, 0].swapaxes(0, 1).numpy(), brain, work.placement(template)
     )
     np.testing.assert_allclose(z.numpy(), by_hand)
 
@@ -130,15 +124,18 @@ def test_a_case_is_registered_once_and_with_an_older_atlas_never(
         calls.append(arguments)
         return register(*arguments)
 
-    monkeypatch.setattr("pipeline.detection.normative.register", counted)
+    monkeypatch.setattr("pipeline.detection.case_work.register", counted)
     known, prepared = replace(model, atlases=atlases), transforms(cases[0])
-    z_scores(INTENSITY, prepared.slices, prepared, known)
-    z_scores(INTENSITY, prepared.slices, prepared, known)
-    z_scores(RESIDUAL, prepared.slices.repeat(1, 2, 1, 1), prepared, known)
+    work = CaseWork(prepared)
+    z_scores(INTENSITY, prepared.slices, work, known)
+    z_scores(INTENSITY, prepared.slices, work, known)
+    z_scores(RESIDUAL, prepared.slices.repeat(1, 2, 1, 1), work, known)
     assert len(calls) == 1
     older = Atlas(atlases[INTENSITY].mean, atlases[INTENSITY].spread, 4)
     fresh = transforms(cases[0])
-    z = z_scores(INTENSITY, fresh.slices, fresh, replace(model, atlases={INTENSITY: older}))
+    z = z_scores(
+        INTENSITY, fresh.slices, CaseWork(fresh), replace(model, atlases={INTENSITY: older})
+    )
     assert len(calls) == 1
     on_its_box = older.z_scores(fresh.slices.numpy(), fresh.brain[:, 0].numpy())
     np.testing.assert_array_equal(z.numpy(), on_its_box)
@@ -146,7 +143,7 @@ def test_a_case_is_registered_once_and_with_an_older_atlas_never(
 
 def test_stacking_puts_the_channels_of_a_timestep_side_by_side() -> None:
     differences = torch.arange(2 * 3 * 4).reshape(2, 3, 4, 1, 1).float()
-    quantities = stacked(differences)
+    quantities = as_quantities(differences)
     assert quantities.shape == (3, 8, 1, 1)
     for t in range(2):
         for n in range(3):
@@ -173,11 +170,11 @@ def test_a_run_without_the_atlas_says_what_makes_it(
 ) -> None:
     prepared = transforms(cases[0])
     with pytest.raises(InputError, match=r"no atlas of the intensity.*--resume"):
-        z_scores(INTENSITY, prepared.slices, prepared, model)
+        z_scores(INTENSITY, prepared.slices, CaseWork(prepared), model)
     atlases, _ = make_atlases(cases, model, transforms, residual=True, execution=QUIET)
     other = replace(model, atlases=atlases)
     with pytest.raises(InputError, match="that of another recipe: 2"):
-        z_scores(RESIDUAL, prepared.slices, prepared, other)
+        z_scores(RESIDUAL, prepared.slices, CaseWork(prepared), other)
 
 
 def test_few_brains_are_smoothed_more_than_many() -> None:

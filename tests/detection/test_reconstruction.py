@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_models import untrained
 from torch import Tensor, nn
 
 from pipeline.cases.transforms import Grid
@@ -15,7 +16,7 @@ from pipeline.detection.reconstruction import chain_path, evaluations_per_slice,
 from pipeline.noise import lattice
 from pipeline.noise.noises import VolumeNoise, derive_seed
 from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig
-from pipeline.run.model import Model, make_scheduler
+from pipeline.run.model import Model
 
 
 class Halving(nn.Module):
@@ -34,7 +35,7 @@ class Halving(nn.Module):
 def model(noise: str = "simplex", prediction_type: str = "epsilon") -> Model:
     diffusion = DiffusionConfig(noise=noise, prediction_type=prediction_type)
     config = RunConfig(diffusion=diffusion, grid=Grid(16, 1.25, 3.0))
-    return Model(config, Halving(), make_scheduler(diffusion), torch.device("cpu"))
+    return untrained(config, Halving())
 
 
 def stack(n: int = 9, n_channels: int = 1) -> Tensor:
@@ -222,9 +223,7 @@ def test_an_identity_of_x_0_is_returned_unchanged() -> None:
             return stack(len(x))
 
     diffusion = DiffusionConfig(prediction_type="sample")
-    knows = Model(
-        RunConfig(diffusion=diffusion), Knows(), make_scheduler(diffusion), torch.device("cpu")
-    )
+    knows = untrained(RunConfig(diffusion=diffusion), Knows())
     for config in (ONE_SHOT, CHAIN):
         restored = reconstruct(knows, stack(), config, case="a", seed=0)
         assert (restored - stack()).abs().max() < 1e-6

@@ -1,0 +1,172 @@
+"""A method with its run, its threshold and its seed: all that it takes to detect in a case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline import __version__
+from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.transforms import CaseTransforms, Prepared
+from pipeline.detection.calibration import threshold_rule
+from pipeline.detection.case_work import CaseWork
+from pipeline.detection.methods import METHODS, NETWORK_METHODS, NetworkMethod, ReadyMethod
+from pipeline.detection.recipe import MapResult, RestoredMap
+from pipeline.errors import InputError
+from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.record.result import InputFile, Provenance, Threshold
+from pipeline.run.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """One method, ready to run on cases.
+
+    Attributes:
+        name: in `METHODS`.
+        ready: the method with what it needs.
+        threshold: where its maps are cut.
+        seed: of the noise.
+        check: raises InputError for a case that the weights were not made for.
+        calibrated: what healthy cases gave; None where the method is not calibrated.
+    """
+
+    name: str
+    ready: ReadyMethod
+    threshold: Threshold
+    seed: int
+    check: Callable[[Prepared], None] | None = None
+    calibrated: MethodCalibration | None = None
+
+    def compute(self, work: CaseWork) -> MapResult:
+        """The map of a case on the working grid."""
+        return self.ready.compute(work, self.seed)
+
+    def provenance(self, case: Case, transforms: CaseTransforms) -> Provenance:
+        """All that a case's result depends on; see `pipeline.detection.detect.is_done`."""
+        return Provenance(
+            anomap=__version__,
+            method=self.name,
+            settings=_as_json_gives_them(self.ready.settings),
+            seed=self.seed,
+            inputs=tuple(_input_file(file) for file in case.files),
+            modalities=transforms.load.modalities,
+            grid=asdict(transforms.grid),
+            brain_extraction=transforms.load.extract_brain is not None,
+            threshold=self.threshold,
+            min_component_ml=self.ready.min_component_ml,
+            half_height=self.ready.half_height,
+            weights_sha256=self.ready.weights_sha256,
+            atlases_sha256=self.ready.atlases_sha256,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkDetector(Detector):
+    """One that restores with a network.
+
+    Attributes:
+        method: its recipe and noise.
+        model: the run.
+    """
+
+    method: NetworkMethod
+    model: Model
+
+    def compute_with(self, network: nn.Module, device: torch.device, work: CaseWork) -> RestoredMap:
+        """The map of a case on the working grid, with another network in place of the run's."""
+        model = replace(self.model, network=network, device=device)
+        return self.method.compute(work, model, self.seed)
+
+
+def _as_json_gives_them(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with lists for tuples."""
+    return dict(json.loads(json.dumps(dict(settings))))
+
+
+def _input_file(file: ImageFile) -> InputFile:
+    state = file.path.stat() if file.path.exists() else None
+    return InputFile(
+        path=str(file.path.resolve()),
+        channel=file.channel,
+        bytes=state.st_size if state else None,
+        modified_ns=state.st_mtime_ns if state else None,
+    )
+
+
+def make_detector(
+    name: str,
+    models: Mapping[str, Model],
+    calibration: Calibration,
+    *,
+    false_positive_rate: float | None = None,
+    seed: int = 0,
+) -> Detector:
+    """A method with its threshold from the calibration.
+
+    Args:
+        name: in `METHODS`.
+        models: runs by the noise that they restore from.
+        false_positive_rate: None takes the model's, or 1 % where there is no model.
+
+    Raises:
+        InputError: the rate is not calibrated, or no run has what the method needs.
+    """
+    ready = METHODS[name].ready(models)
+    return Detector(
+        name=name,
+        ready=ready,
+        threshold=_threshold(name, ready, calibration, false_positive_rate),
+        seed=seed,
+        calibrated=calibration.methods.get(name),
+    )
+
+
+def make_network_detector(
+    name: str,
+    model: Model,
+    calibration: Calibration,
+    *,
+    false_positive_rate: float | None = None,
+    seed: int = 0,
+) -> NetworkDetector:
+    """As `make_detector`, of a method with a network, here that of one run.
+
+    Args:
+        name: in `NETWORK_METHODS`.
+        false_positive_rate: None takes the model's.
+
+    Raises:
+        InputError: the rate is not calibrated, or the run lacks an atlas that the method needs, or
+            was trained with another noise.
+    """
+    method = NETWORK_METHODS[name]
+    if method.noise != model.noise:
+        raise InputError(
+            f"{model.path}: trained with {model.noise} noise; {name} needs a {method.noise} run"
+        )
+    ready = method.ready({model.noise: model})
+    return NetworkDetector(
+        name=name,
+        ready=ready,
+        threshold=_threshold(name, ready, calibration, false_positive_rate),
+        seed=seed,
+        calibrated=calibration.methods.get(name),
+        method=method,
+        model=model,
+    )
+
+
+def _threshold(
+    name: str, ready: ReadyMethod, calibration: Calibration, rate: float | None
+) -> Threshold:
+    if name not in calibration.methods:
+        return Threshold(rule="not calibrated")
+    chosen = ready.false_positive_rate if rate is None else rate
+    value = calibration.methods[name].threshold(chosen)
+    return Threshold(value=value, rule=threshold_rule(calibration, name, chosen))
