@@ -14,14 +14,14 @@ from brains import SmallBrain, smooth_intensity
 from small_models import map_of
 
 from pipeline.cases.cohort import Case, ImageFile
-from pipeline.cases.loop import QUIET
-from pipeline.cases.transforms import CaseTransforms, Grid
+from pipeline.cases.loop import QUIET, Execution
+from pipeline.cases.transforms import CaseTransforms, Grid, Prepared
 from pipeline.detection import calibration as module
 from pipeline.detection.calibration import (
     calibrate,
     threshold_rule,
 )
-from pipeline.errors import InputError
+from pipeline.errors import InputError, TooManyFailuresError
 from pipeline.files.nifti import write_volume
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.run.config import FALSE_POSITIVE_RATES
@@ -171,6 +171,48 @@ def test_a_case_that_cannot_be_read_is_reported_and_the_others_count(
     assert "none.nii.gz" in failed["bad"]
     with pytest.raises(InputError, match=r"no healthy case.*none\.nii\.gz"):
         calibrate([bad], ["intensity"], {}, transforms, execution=QUIET)
+
+
+def test_an_unexpected_error_in_one_healthy_case_does_not_kill_the_calibration(
+    make_brain: MakeBrain,
+) -> None:
+    class Failing(CaseTransforms):
+        def __call__(self, case: Case) -> Prepared:
+            if case.name == "healthy1":
+                raise RuntimeError("CUDA error: out of memory\nand more")
+            return super().__call__(case)
+
+    healthy = cases(make_brain, 3)
+    found, failed = calibrate(
+        healthy, ["intensity"], {}, Failing(("flair",), GRID), execution=QUIET
+    )
+    assert found.cases == ("healthy0", "healthy2")
+    assert len(found.methods["intensity"].scores) == 2
+    assert list(failed) == ["healthy1"]
+    assert "out of memory" in failed["healthy1"]
+    assert "\n" not in failed["healthy1"]
+    others, _ = calibrate(
+        [healthy[0], healthy[2]],
+        ["intensity"],
+        {},
+        CaseTransforms(("flair",), GRID),
+        execution=QUIET,
+    )
+    assert found == others
+    with pytest.raises(TooManyFailuresError, match="healthy1"):
+        calibrate(
+            healthy,
+            ["intensity"],
+            {},
+            Failing(("flair",), GRID),
+            execution=Execution(progress=False, max_failures=0),
+        )
+
+
+def test_a_method_without_its_run_is_refused_before_any_case_is_read(tmp_path: Path) -> None:
+    missing = Case("gone", "gone", {"flair": ImageFile(tmp_path / "gone.nii.gz")})
+    with pytest.raises(InputError, match="needs a run trained with `--noise simplex`"):
+        calibrate([missing], ["anomap"], {}, CaseTransforms(("flair",), GRID), execution=QUIET)
 
 
 def test_a_calibrating_case_is_scored_as_detection_would_score_it(

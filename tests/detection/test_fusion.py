@@ -1,4 +1,4 @@
-"""Late fusion: rarities in decades, rules that keep the stated rate, and what users get wrong."""
+"""Late fusion: rules that keep the stated rate, and what users get wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pipeline.cases.loop import QUIET, Execution
 from pipeline.cli.main import main
 from pipeline.detection import fusion
 from pipeline.detection.fusion import FusionSettings, fuse_folders
-from pipeline.errors import InputError
 from pipeline.maps.rarity import RULES, surprise
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.scores.metrics import top_mean
@@ -71,42 +70,6 @@ def exponential(seed: int) -> np.ndarray:
 
 def read(folder: Path, name: str) -> np.ndarray:
     return np.asarray(nib.load(folder / name).dataobj)  # type: ignore[attr-defined]
-
-
-def test_a_tabulated_threshold_is_its_rate_in_decades() -> None:
-    values = np.array([0.0, *(EXPONENTIAL[f"{rate:g}"] for rate in FALSE_POSITIVE_RATES)])
-    expected = [0.0, *(-math.log10(rate) for rate in FALSE_POSITIVE_RATES)]
-    np.testing.assert_allclose(surprise(values, EXPONENTIAL), expected, rtol=1e-6)
-
-
-def test_beyond_the_table_an_exponential_tail_goes_on() -> None:
-    values = np.array([8.0, 12.0, 40.0])
-    np.testing.assert_allclose(surprise(values, EXPONENTIAL), values / math.log(10), rtol=1e-5)
-
-
-def test_the_slope_of_the_tail_is_that_of_the_last_decade() -> None:
-    thresholds = {"0.1": 1.0, "0.01": 2.0, "0.001": 4.0}
-    np.testing.assert_allclose(surprise(np.array([8.0]), thresholds), [5.0], rtol=1e-6)
-
-
-def test_the_order_of_values_stays() -> None:
-    values = np.sort(np.random.default_rng(0).exponential(3.0, 1000))
-    assert (np.diff(surprise(values, EXPONENTIAL)) >= 0).all()
-
-
-@pytest.mark.parametrize(
-    "thresholds",
-    [
-        {},
-        {"0.01": 1.0},
-        {"0.1": 2.0, "0.01": 1.0},
-        {"0.1": 1.0, "0.01": 1.0},
-        {"0.1": math.nan, "0.01": 1},
-    ],
-)
-def test_a_table_that_does_not_rise_is_refused(thresholds: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="healthy threshold"):
-        surprise(np.ones(3), thresholds)
 
 
 @pytest.mark.parametrize("rule", list(RULES))

@@ -13,7 +13,7 @@ from small_models import Zero, untrained
 
 from pipeline.cases.cohort import Case, ImageFile
 from pipeline.cases.loop import QUIET
-from pipeline.cases.transforms import CaseTransforms
+from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.normative import (
     INTENSITY,
@@ -163,6 +163,21 @@ def test_a_case_that_cannot_be_read_is_left_out_and_named(
     assert atlases[INTENSITY].n_cases == 4
     with pytest.raises(InputError, match="no case for an atlas could be read"):
         make_atlases([missing], model, transforms, residual=False, execution=QUIET)
+
+
+def test_an_unexpected_error_in_one_brain_does_not_stop_the_atlases(
+    cases: list[Case], model: Model
+) -> None:
+    class Failing(CaseTransforms):
+        def __call__(self, case: Case) -> Prepared:
+            if case.name == "c2":
+                raise RuntimeError("lost")
+            return super().__call__(case)
+
+    transforms = Failing(("flair",), model.config.grid)
+    atlases, failed = make_atlases(cases, model, transforms, residual=False, execution=QUIET)
+    assert list(failed) == ["c2"]
+    assert atlases[INTENSITY].n_cases == 3
 
 
 def test_a_run_without_the_atlas_says_what_makes_it(

@@ -1,0 +1,125 @@
+"""What was found in a case, on the grid of its scan and on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from pipeline.cases.transforms import Prepared
+from pipeline.detection.detector import Detector, make_detector
+from pipeline.detection.recipe import MapResult
+from pipeline.detection.source_maps import (
+    SourceMaps,
+    Spent,
+    case_result,
+    to_source,
+    write_result,
+)
+from pipeline.files.names import ANOMALY_MASK, RESULT
+from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.record.result import CaseResult, Provenance
+from pipeline.scores.metrics import top_mean
+
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+
+
+def detector(threshold: float | None = 0.5) -> Detector:
+    methods = {}
+    if threshold is not None:
+        thresholds = {"0.1": threshold / 2, "0.01": threshold}
+        table = MethodCalibration(thresholds=thresholds, left_out_rates={}, scores=(0.1, 0.2, 9.0))
+        methods["intensity"] = table
+    return make_detector("intensity", {}, Calibration(methods=methods, cases=("a", "b", "c")))
+
+
+def some_map(prepared: Prepared) -> MapResult:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(prepared.brain.shape, generator=generator) * prepared.brain
+    return MapResult(values)
+
+
+def test_a_mask_holds_what_lies_above_the_threshold(prepared: Prepared) -> None:
+    maps = to_source(prepared, detector(0.5), some_map(prepared))
+    assert maps.anomaly_map.shape == prepared.source_brain.shape
+    assert maps.cut == 0.5
+    assert maps.mask is not None
+    np.testing.assert_array_equal(maps.mask, maps.anomaly_map > 0.5)
+    assert 0 < maps.mask.sum() < prepared.source_brain.sum()
+    assert maps.pseudo_healthy is None
+
+
+def test_without_a_threshold_there_is_no_mask(prepared: Prepared) -> None:
+    maps = to_source(prepared, detector(None), some_map(prepared))
+    assert maps.mask is None
+    assert maps.cut is None
+
+
+def test_the_record_of_a_case_counts_what_is_in_its_maps(prepared: Prepared) -> None:
+    found = detector()
+    maps = to_source(prepared, found, some_map(prepared))
+    result = case_result(prepared, found, maps, Spent(9, 1.23456), Provenance())
+    assert maps.mask is not None
+    assert result.score == pytest.approx(top_mean(maps.anomaly_map[prepared.source_brain]))
+    assert result.anomalous_ml == pytest.approx(maps.mask.sum() * 0.125, abs=1e-3)
+    assert result.brain_ml == pytest.approx(prepared.source_brain.sum() * 0.125, abs=1e-3)
+    assert result.p_value == pytest.approx(2 / 4)
+    assert result.healthy_cases == 3
+    assert (result.evaluations_per_slice, result.seconds) == (9, 1.235)
+    assert result.slices == len(prepared.slices)
+
+
+def test_a_method_that_is_not_calibrated_says_nothing_of_healthy_cases(prepared: Prepared) -> None:
+    found = detector(None)
+    maps = to_source(prepared, found, some_map(prepared))
+    result = case_result(prepared, found, maps, Spent(0, 0.0), Provenance())
+    assert result.p_value is None
+    assert result.healthy_cases == 0
+    assert result.healthy_thresholds is None
+    assert result.anomalous_ml is None
+
+
+def found_maps(*, mask: bool, n_modalities: int = 0) -> SourceMaps:
+    restored = np.arange(1.0, n_modalities + 1)[:, None, None, None] * np.ones((1, 4, 5, 6))
+    return SourceMaps(
+        anomaly_map=np.ones((4, 5, 6), np.float32),
+        mask=np.ones((4, 5, 6), bool) if mask else None,
+        cut=0.5 if mask else None,
+        pseudo_healthy=restored.astype(np.float32) if n_modalities else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("modalities", "names"),
+    [
+        (("flair",), ["pseudo_healthy.nii.gz"]),
+        (("t1", "flair"), ["pseudo_healthy_t1.nii.gz", "pseudo_healthy_flair.nii.gz"]),
+    ],
+)
+def test_each_modality_has_a_pseudo_healthy_image(
+    tmp_path: Path, modalities: tuple[str, ...], names: list[str]
+) -> None:
+    record = CaseResult(case="a", provenance=Provenance(modalities=modalities))
+    brain = np.ones((4, 5, 6), bool)
+    maps = found_maps(mask=True, n_modalities=len(modalities))
+    result = write_result(tmp_path, AFFINE, brain, maps, record)
+    assert result.files == ("anomaly.nii.gz", "brain_mask.nii.gz", "mask.nii.gz", *names)
+    assert {path.name for path in tmp_path.iterdir()} == {*result.files, RESULT}
+    for i, name in enumerate(names, start=1):
+        stored = nib.load(tmp_path / name)
+        assert (np.asarray(stored.dataobj) == i).all()
+        np.testing.assert_allclose(stored.affine, AFFINE)
+    assert json.loads((tmp_path / RESULT).read_text())["files"] == list(result.files)
+
+
+def test_the_mask_of_a_former_result_does_not_stay_without_a_threshold(tmp_path: Path) -> None:
+    brain = np.ones((4, 5, 6), bool)
+    write_result(tmp_path, AFFINE, brain, found_maps(mask=True), CaseResult(case="a"))
+    assert (tmp_path / ANOMALY_MASK).is_file()
+    result = write_result(tmp_path, AFFINE, brain, found_maps(mask=False), CaseResult(case="a"))
+    assert not (tmp_path / ANOMALY_MASK).exists()
+    assert ANOMALY_MASK not in result.files
