@@ -1,7 +1,7 @@
 """Methods by name: a prepared case to its anomaly map. Ours, and what it is compared with.
 
-To add a method: write a function from a prepared case to a map, or name a recipe and the noise that
-its network was trained with, and enter it in `METHODS`.
+To add a method: write a function from a prepared case to a map and enter it in `BASELINES`, or name
+a recipe and the noise that its network was trained with and enter it in `NETWORK_METHODS`.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def _partly(keys: Sequence[str], full: DetectionConfig) -> DetectionConfig:
 
 
 OURS, FIRST_STEP = "anomap", "brain_damage"
-_BASELINES: dict[str, PlainMethod | AtlasMethod] = {
+BASELINES: dict[str, PlainMethod | AtlasMethod] = {
     "intensity": PlainMethod(_brightness, "normalised intensity, bright is anomalous"),
     "intensity_dark": PlainMethod(_darkness, "normalised intensity, dark is anomalous"),
     "intensity_median": PlainMethod(
@@ -303,6 +303,7 @@ _BASELINES: dict[str, PlainMethod | AtlasMethod] = {
         settings={"sigma_mm": BLUR_SIGMA_MM},
     ),
 }
+"""Those of `METHODS` without a network."""
 NETWORK_METHODS: dict[str, NetworkMethod] = {
     OURS: NetworkMethod(_own, "the full recipe of the run"),
     "brain_damage": NetworkMethod(
@@ -358,4 +359,4 @@ def _step(name: str) -> NetworkMethod:
 LADDER = (FIRST_STEP, *_STEPS, OURS)
 """Methods of an ablation: one lever at a time, each on top of those before."""
 NETWORK_METHODS |= {name: _step(name) for name in _STEPS}
-METHODS: dict[str, Method] = {OURS: NETWORK_METHODS[OURS], **_BASELINES, **NETWORK_METHODS}
+METHODS: dict[str, Method] = {OURS: NETWORK_METHODS[OURS], **BASELINES, **NETWORK_METHODS}
