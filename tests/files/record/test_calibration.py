@@ -51,5 +51,7 @@ def test_p_values_of_four_healthy_scores_by_hand() -> None:
 
 
 def test_a_run_without_a_calibration_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"calibration.json: not there; .* finish it with --resume"):
+    with pytest.raises(
+        InputError, match=r"calibration.json: not there; .* finish it with --resume"
+    ):
         Calibration.of(tmp_path)
