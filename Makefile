@@ -65,4 +65,4 @@ release: $(READY)
 	$(BIN)/python tools/release.py
 
 clean:
-	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .grimp_cache
