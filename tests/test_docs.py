@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
@@ -142,6 +143,22 @@ def test_names_of_the_package_in_the_pages_exist() -> None:
             assert exists(code), f"{path}: {code}"
             n_names += 1
     assert n_names > 30
+
+
+def test_what_the_pages_import_from_the_package_is_there() -> None:
+    n_names = 0
+    for path in PAGES:
+        for language, block in FENCE.findall(path.read_text(encoding="utf-8")):
+            if language != "python":
+                continue
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
+                    module = importlib.import_module(str(node.module))
+                    assert [
+                        alias.name for alias in node.names if not hasattr(module, alias.name)
+                    ] == []
+                    n_names += len(node.names)
+    assert n_names > 3
 
 
 def test_files_of_the_repository_in_the_pages_exist() -> None:

@@ -145,7 +145,7 @@ def try_wheel(wheel: Path, root: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         bin_dir = Path(folder) / "bin"
-        install = [bin_dir / "python", "-m", "pip", "install", "--quiet", "-c"]
+        install = [str(bin_dir / "python"), "-m", "pip", "install", "--quiet", "-c"]
         subprocess.run([*install, root / "constraints.txt", wheel], check=True, cwd=folder)
         subprocess.run([bin_dir / "python", "-c", CHECK], check=True, cwd=folder)
         started = subprocess.run(

@@ -36,7 +36,7 @@ class Software(Record):
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str | int | float | None]
+    __pydantic_extra__: dict[str, str | int | float | None] = Field(init=False)
 
     anomap: str | None = None
     """Version of anomap."""
