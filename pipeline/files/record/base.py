@@ -99,7 +99,11 @@ class FileRecord(Record):
         Raises:
             InputError: there is one that cannot be read.
         """
-        path = folder / cls.FILE
+        return cls.read_if_there(folder / cls.FILE)
+
+    @classmethod
+    def read_if_there(cls, path: Path) -> Self | None:
+        """As `read`, None where there is no such file."""
         return cls.read(path) if path.is_file() else None
 
     def text(self) -> str:
