@@ -10,10 +10,9 @@ import importlib
 import inspect
 import json
 import pkgutil
-import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
@@ -156,19 +155,29 @@ def _words(annotation: Any) -> str:
     """A type for people who know JSON."""
     if annotation in WORDS:
         return WORDS[annotation]
-    origin, arguments = get_origin(annotation), get_args(annotation)
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is None:
+        return f"[{annotation.__name__}](#{_anchor(annotation.__name__)})"
     if origin is Literal:
-        return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
-    if origin in (Union, types.UnionType):
-        kept = [one for one in arguments if one is not int or float not in arguments]
-        return " or ".join(_words(one) for one in kept)
-    if origin is tuple and arguments[-1] is Ellipsis:
-        return f"list of {_words(arguments[0])}"
-    if origin is tuple:
-        return f"[{', '.join(_words(one) for one in arguments)}]"
+        return " or ".join(f"`{json.dumps(value)}`" for value in inside)
     if origin is dict:
-        return f"object: name to {_words(arguments[1])}"
-    return f"[{annotation.__name__}](#{_anchor(annotation.__name__)})"
+        return f"object: name to {_words(inside[1])}"
+    if origin is tuple:
+        return _list_in_words(inside)
+    return _union_in_words(inside)
+
+
+def _union_in_words(inside: tuple[Any, ...]) -> str:
+    """One of several; a number may be whole."""
+    kept = [one for one in inside if one is not int or float not in inside]
+    return " or ".join(_words(one) for one in kept)
+
+
+def _list_in_words(inside: tuple[Any, ...]) -> str:
+    """A list of any length, or one of a place for each type."""
+    if inside[-1] is Ellipsis:
+        return f"list of {_words(inside[0])}"
+    return f"[{', '.join(_words(one) for one in inside)}]"
 
 
 def _default(field: FieldInfo) -> str:

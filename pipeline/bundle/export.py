@@ -77,8 +77,7 @@ def export(
         raise InputError(
             f"{run}: a file; give a run's folder (a zipped bundle is exported already: unzip it)"
         )
-    as_zip = out.suffix == ".zip"
-    if not as_zip and out.exists() and not is_bundle(out) and (out.is_file() or any(out.iterdir())):
+    if not _can_be_written(out):
         raise InputError(f"{out}: holds something else than a bundle; give another -o")
     run_dir = run_folder(run)
     model = load_model(run_dir, torch.device("cpu"))
@@ -92,7 +91,22 @@ def export(
         files |= _source()
     elif out.resolve() in _further_bundles():
         files = _own(files)
-    if as_zip:
+    _write(out, files)
+
+
+def _can_be_written(out: Path) -> bool:
+    """Whether a bundle may go there: a zip, a new or empty folder, or another bundle."""
+    if _is_zip(out) or not out.exists() or is_bundle(out):
+        return True
+    return out.is_dir() and not any(out.iterdir())
+
+
+def _is_zip(out: Path) -> bool:
+    return out.suffix == ".zip"
+
+
+def _write(out: Path, files: Mapping[str, bytes]) -> None:
+    if _is_zip(out):
         write_atomically(out, lambda path: _write_zip(path, out.stem, files))
         return
     for name, content in files.items():
