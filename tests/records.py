@@ -6,6 +6,12 @@ from typing import Any
 
 from pipeline.files.record.base import FileRecord
 from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.record.cohort import (
+    InsertedArguments,
+    InsertedFacts,
+    SyntheticCohort,
+    TumourFacts,
+)
 from pipeline.files.record.people import CaseEntry, ChannelOf, Datalist
 from pipeline.files.record.result import CaseResult, InputFile, Provenance, Software, Threshold
 from pipeline.files.record.run import RunRecord
@@ -56,6 +62,25 @@ EXAMPLES: dict[type[FileRecord], FileRecord] = {
             )
         },
         cases=("c1", "c2"),
+    ),
+    SyntheticCohort: SyntheticCohort(
+        arguments=InsertedArguments(on=("c1",), modalities=("flair",), seed=0, contrast="bright"),
+        cases={
+            "c1_healthy": InsertedFacts(subject="c1"),
+            "c1_tumour": InsertedFacts(
+                subject="c1",
+                tumour=TumourFacts(
+                    volume_ml=10.0,
+                    necrosis_ml=1.0,
+                    oedema_ml=6.0,
+                    enhancing_ml=3.0,
+                    contrast={"flair": "bright"},
+                    centre_mm=(-20.5, 10.0, 30.0),
+                    push_mm=2.5,
+                ),
+            ),
+        },
+        failed={"c2_tumour": "c2: no such file"},
     ),
     Curves: Curves(
         methods={
@@ -196,6 +221,19 @@ FORMER: dict[type[FileRecord], dict[str, Any]] = {
             "intensity": {"thresholds": {"0.1": 0.5}, "left_out_rates": {}},
         },
         "cases": ["c1", "c2"],
+    },
+    SyntheticCohort: {
+        "arguments": {
+            **{"source": "phantom", "modalities": ["flair"], "seed": 3},
+            **{"spacing_mm": 4.0, "contrast": "mixed"},
+        },
+        "cases": {
+            "phantom_h000": {
+                **{"spacing_mm": 4.0, "age": 0.651, "ventricles_mm": -0.23},
+                "scale": [0.912, 0.9, 0.915],
+            },
+        },
+        "failed": {},
     },
     Curves: {
         "methods": {

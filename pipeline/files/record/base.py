@@ -99,11 +99,7 @@ class FileRecord(Record):
         Raises:
             InputError: there is one that cannot be read.
         """
-        return cls.read_if_there(folder / cls.FILE)
-
-    @classmethod
-    def read_if_there(cls, path: Path) -> Self | None:
-        """As `read`, None where there is no such file."""
+        path = folder / cls.FILE
         return cls.read(path) if path.is_file() else None
 
     def text(self) -> str:
