@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs
 
-.PHONY: setup demo test test-bundle check format docs clean
+.PHONY: setup demo test test-bundle test-wheel check format docs records release clean
 
 setup: $(READY)
 
@@ -30,11 +30,17 @@ test: $(READY)
 test-bundle: $(READY)
 	ANOMAP_FULL=1 $(BIN)/python -m pytest -n0 tests/bundle/test_alone.py
 
-# What must pass before a commit: format, lint, types, fast tests.
+# The wheel in an environment of its own, and the demo of what was installed.
+test-wheel: $(READY)
+	ANOMAP_FULL=1 $(BIN)/python -m pytest -n0 tests/test_wheel.py
+
+# What must pass before a commit: format, lint, types, order of the rooms, complexity, fast tests.
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/xenon --max-absolute B pipeline
 	$(BIN)/python -m pytest -q -m 'not slow'
 
 format: $(READY)
@@ -50,5 +56,13 @@ $(DOCS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
+# The page of the files that are written, and their JSON Schemas, anew.
+records: $(READY)
+	$(BIN)/python docs/make_records.py
+
+# Checks, wheel and sdist in dist/, a trial of the wheel; it says what to do next and never tags.
+release: $(READY)
+	$(BIN)/python tools/release.py
+
 clean:
-	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .grimp_cache

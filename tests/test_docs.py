@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
@@ -22,10 +23,16 @@ from headless import Watched
 from pipeline.cli.main import parser
 
 ROOT = Path(__file__).parents[1]
-PATTERNS = ("README.md", "data/README.md", "docs/*.md", "bundles/*/docs/README.md")
+BUNDLES = ROOT / "bundles"
+PATTERNS = (
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md"),
+    *("docs/*.md", "docs/decisions/*.md", "bundles/*/docs/README.md"),
+)
 PAGES = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+OWN_PATH = re.compile(r"(?:pipeline|tests|docs|tools)/[a-z\d_/.-]+")
 FEWEST_COMMANDS = 30
 """A pattern that finds no command would let every one of them pass."""
 
@@ -80,6 +87,11 @@ def anomap_commands(path: Path) -> list[list[str]]:
 COMMANDS = [(name_of(path), words) for path in PAGES for words in anomap_commands(path)]
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_there_are_pages(pattern: str) -> None:
+    assert list(ROOT.glob(pattern))
+
+
 def test_the_pages_hold_commands() -> None:
     assert len(COMMANDS) >= FEWEST_COMMANDS
     assert "docs/tutorial.md" in {page for page, _ in COMMANDS}
@@ -99,11 +111,14 @@ def test_a_wrong_command_does_not_parse() -> None:
 
 def test_make_targets_of_the_pages_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = set()
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         for line in [*shell_lines(text), *inline_code(text)]:
             if target := re.match(r"make ([\w-]+)", line):
                 assert re.search(rf"^{target[1]}:", makefile, re.MULTILINE), f"{path}: {line}"
+                found.add(target[1])
+    assert found >= {"demo", "test", "check", "docs", "release"}
 
 
 def exists(dotted: str) -> bool:
@@ -128,6 +143,70 @@ def test_names_of_the_package_in_the_pages_exist() -> None:
             assert exists(code), f"{path}: {code}"
             n_names += 1
     assert n_names > 30
+
+
+def test_what_the_pages_import_from_the_package_is_there() -> None:
+    n_names = 0
+    for path in PAGES:
+        for language, block in FENCE.findall(path.read_text(encoding="utf-8")):
+            if language != "python":
+                continue
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
+                    module = importlib.import_module(str(node.module))
+                    assert [
+                        alias.name for alias in node.names if not hasattr(module, alias.name)
+                    ] == []
+                    n_names += len(node.names)
+    assert n_names > 3
+
+
+def test_files_of_the_repository_in_the_pages_exist() -> None:
+    n_files = 0
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        base = (
+            path.parents[1] if path.parent.name == "docs" and path.is_relative_to(BUNDLES) else ROOT
+        )
+        for line in [*shell_lines(text), *inline_code(text)]:
+            for word in line.split():
+                if OWN_PATH.fullmatch(word):
+                    assert (base / word).exists(), f"{path}: {word}"
+                    n_files += 1
+    assert n_files > 20
+
+
+def test_links_between_files_of_the_repository_lead_somewhere() -> None:
+    n_links = 0
+    for path in PAGES:
+        for target in LINK.findall(FENCE.sub("", path.read_text(encoding="utf-8"))):
+            assert (path.parent / target).exists(), f"{path}: {target}"
+            n_links += 1
+    assert n_links > 40
+
+
+def test_the_tour_of_the_code_is_ten_files_at_most() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tour = text.split("<!-- tour -->")[1].split("<!-- /tour -->")[0]
+    files = re.findall(r"^\d+\. `(pipeline/[\w/]+\.py)`: ", tour, re.MULTILINE)
+    assert 5 < len(files) == len(set(files)) <= 10
+    assert len(files) == len(tour.strip().splitlines())
+    assert [name for name in files if not (ROOT / name).is_file()] == []
+
+
+def test_every_decision_stands_in_the_index_and_in_the_navigation() -> None:
+    folder = ROOT / "docs" / "decisions"
+    pages = {path.name for path in folder.glob("*.md")} - {"index.md"}
+    assert len(pages) >= 8
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == pages
+    assert set(re.findall(r"docs/decisions/([\w-]+\.md)", navigation)) == pages | {"index.md"}
+    for name in pages:
+        page = (folder / name).read_text(encoding="utf-8")
+        parts = re.findall(r"^\*\*([\w ]+)\.\*\*", page, re.MULTILINE)
+        wanted = ["Context", "Decision", "Consequences", "Where in the code", "How it was measured"]
+        assert parts == wanted, name
 
 
 def test_the_readme_lists_every_room() -> None:
@@ -186,6 +265,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_no_link_of_the_site_is_broken(site: Path) -> None:
     pages = {path: Links(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    assert len(pages) > 20
     broken = []
     for path, page in pages.items():
         if path.name == "404.html":  # its links begin at the root of a server
@@ -208,7 +288,9 @@ def test_no_link_of_the_site_is_broken(site: Path) -> None:
 
 @pytest.mark.slow
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
-    for path in site.rglob("*.html"):
+    paths = list(site.rglob("*.html"))
+    assert len(paths) > 20
+    for path in paths:
         for address in Links(path.read_text(encoding="utf-8")).loaded:
             assert not urlsplit(address).netloc, f"{path.relative_to(site)}: {address}"
 
@@ -220,7 +302,9 @@ def test_the_site_holds_every_module_and_model_card(site: Path) -> None:
     assert len(modules) > 40
     for module in modules:
         assert f'id="pipeline.{module}"' in api
-    for card in ROOT.glob("bundles/*/docs/README.md"):
+    cards = list(BUNDLES.glob("*/docs/README.md"))
+    assert len(cards) == 3
+    for card in cards:
         page = site / card.relative_to(ROOT).parent / "index.html"
         home = (site / "index.html").read_text(encoding="utf-8")
         assert page.is_file()

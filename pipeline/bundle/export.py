@@ -16,14 +16,15 @@ import torch
 from pipeline.detection.detector import make_network_detector
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
-from pipeline.files.names import CALIBRATION
+from pipeline.files.names import CALIBRATION, RUN_RECORD
 from pipeline.files.nifti import write_atomically
 from pipeline.files.provenance import COMMIT, PACKAGE, software
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.people import Datalist
+from pipeline.files.record.run import RunRecord
 from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig
-from pipeline.run.locate import CARRIED, MODELS, SHIPPED, bundle_dir, run_folder
+from pipeline.run.locate import CARRIED, MODELS, NAMED, SHIPPED, bundle_dir, run_folder
 from pipeline.run.model import Model, load_model
 from pipeline.scores.evaluation import format_table
 
@@ -57,6 +58,9 @@ def export(
 ) -> None:
     """Write a run as a MONAI bundle that needs no anomap.
 
+    What all bundles have in common (license, configs) comes from `template_dir`, so a bundle of
+    ours that repeats none of it becomes a whole one.
+
     Texts (model card, terms of the data, metadata) are those of ``run`` where it is a bundle, else
     of ``out`` where that is one, else a frame that its owner completes.
 
@@ -73,8 +77,7 @@ def export(
         raise InputError(
             f"{run}: a file; give a run's folder (a zipped bundle is exported already: unzip it)"
         )
-    as_zip = out.suffix == ".zip"
-    if not as_zip and out.exists() and not is_bundle(out) and (out.is_file() or any(out.iterdir())):
+    if not _can_be_written(out):
         raise InputError(f"{out}: holds something else than a bundle; give another -o")
     run_dir = run_folder(run)
     model = load_model(run_dir, torch.device("cpu"))
@@ -86,7 +89,24 @@ def export(
     files[CARD] = _card(files[CARD], run_dir, model, summaries)
     if with_source:
         files |= _source()
-    if as_zip:
+    elif out.resolve() in _further_bundles():
+        files = _own(files)
+    _write(out, files)
+
+
+def _can_be_written(out: Path) -> bool:
+    """Whether a bundle may go there: a zip, a new or empty folder, or another bundle."""
+    if _is_zip(out) or not out.exists() or is_bundle(out):
+        return True
+    return out.is_dir() and not any(out.iterdir())
+
+
+def _is_zip(out: Path) -> bool:
+    return out.suffix == ".zip"
+
+
+def _write(out: Path, files: Mapping[str, bytes]) -> None:
+    if _is_zip(out):
         write_atomically(out, lambda path: _write_zip(path, out.stem, files))
         return
     for name, content in files.items():
@@ -106,6 +126,18 @@ def _texts(run: Path, out: Path) -> dict[str, bytes]:
         return _untold(files)
     words = _files_of(told[0])
     return files | {name: words[name] for name in (METADATA, CARD, TERMS) if name in words}
+
+
+def _further_bundles() -> list[Path]:
+    """Bundles of ours that lie beside the template and repeat nothing of it."""
+    folders = [bundle_dir(name).resolve() for name in NAMED.values()]
+    return [folder for folder in folders if folder != template_dir().resolve()]
+
+
+def _own(files: dict[str, bytes]) -> dict[str, bytes]:
+    """What differs from the files of the template."""
+    common = _files_of(template_dir())
+    return {name: content for name, content in files.items() if common.get(name) != content}
 
 
 def _files_of(folder: Path) -> dict[str, bytes]:
@@ -141,7 +173,12 @@ def _untold(files: dict[str, bytes]) -> dict[str, bytes]:
 def _model_files(run_dir: Path, calibration: Calibration) -> dict[str, bytes]:
     paths = [run_dir / name for name in CARRIED]
     files = {f"{MODELS}/{p.name}": p.read_bytes() for p in paths if p.is_file()}
-    return files | {f"{MODELS}/{CALIBRATION}": _nameless(calibration).text().encode()}
+    files[f"{MODELS}/{CALIBRATION}"] = _nameless(calibration).text().encode()
+    if (record := RunRecord.of(run_dir)) is not None:
+        # A command names folders, and people where some are left out.
+        nameless = record.model_copy(update={"command": None})
+        files[f"{MODELS}/{RUN_RECORD}"] = nameless.text().encode()
+    return files
 
 
 def _nameless(calibration: Calibration) -> Calibration:

@@ -28,9 +28,15 @@ def command_line() -> str:
 @functools.cache
 def software() -> Software:
     """Versions, and the commit where the source is a git checkout ("+" where it was changed)."""
-    packages = {name: _version(name) for name in ("torch", "monai", "numpy", "scipy")}
-    python = platform.python_version()
-    return Software(anomap=__version__, commit=_commit(), python=python, **packages)
+    return Software(
+        anomap=__version__,
+        commit=_commit(),
+        python=platform.python_version(),
+        torch=_version("torch"),
+        monai=_version("monai"),
+        numpy=_version("numpy"),
+        scipy=_version("scipy"),
+    )
 
 
 def _version(name: str) -> str | None:

@@ -9,17 +9,16 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import venv
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from commands import build_wheel, run
 from metadata_schema import SCHEMA
 
 from pipeline.bundle.export import export
@@ -40,20 +39,6 @@ MONAI_LABEL = (
     "scikit-image",
 )
 """What its BundleInferTask imports; all of its requirements cannot be built everywhere."""
-
-
-def run(command: Sequence[object], cwd: Path, **environment: str) -> str:
-    """Standard output of a command that must succeed."""
-    base = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env=base | {"OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
 
 
 def pinned(bundle: Path) -> list[str]:
@@ -147,14 +132,7 @@ def assert_same_maps(ours: Path, theirs: Path) -> None:
 def test_an_installed_anomap_brings_what_export_starts_from(
     python: Path, made_run: Path, world: Path
 ) -> None:
-    checkout, source = Path(__file__).parents[2], world / "source"
-    for name in ("pipeline", "bundles"):
-        shutil.copytree(checkout / name, source / name)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(checkout / name, source)
-    wheel = ["-m", "pip", "wheel", "--quiet", "--no-deps", source, "-w", world / "wheel"]
-    run([sys.executable, *wheel], world)
-    (made,) = (world / "wheel").iterdir()
+    made = build_wheel(Path(__file__).parents[2], world / "wheel")
     run(["unzip", "-q", made, "-d", "installed"], world)
     command = [python, "-m", "pipeline", "export", made_run, "-o", "again.zip"]
     run(command, world, PYTHONPATH=str(world / "installed"))

@@ -17,12 +17,16 @@ import pytest
 import yaml
 from metadata_schema import SCHEMA
 from monai.bundle import verify_metadata, verify_net_in_out
+from records import EXAMPLES, method_summary
 
 from pipeline.bundle.export import REQUIRED, export, template_dir
 from pipeline.cli.main import main
 from pipeline.errors import InputError
 from pipeline.files.provenance import PACKAGE
 from pipeline.files.record.calibration import Calibration
+from pipeline.files.record.run import RunRecord
+from pipeline.files.record.summary import Mean, Summary
+from pipeline.run.config import PRESETS, to_dict
 from pipeline.run.locate import run_folder
 from pipeline.run.model import load_model
 from pipeline.run.presets import PRESETS
@@ -50,7 +54,9 @@ def test_a_bundle_holds_what_the_model_zoo_asks_for(exported: Path) -> None:
 
 
 def test_a_bundle_names_no_person_and_no_place(made_run: Path, exported: Path) -> None:
-    for path in (p for p in exported.rglob("*") if p.is_file()):
+    paths = [path for path in exported.rglob("*") if path.is_file()]
+    assert len(paths) > 20
+    for path in paths:
         content = path.read_bytes()
         for name in ("Smith_J", "Doe_A", "Roe_B", str(made_run)):
             assert name.encode() not in content, path
@@ -105,6 +111,82 @@ def test_other_weights_go_into_a_bundle_and_leave_its_words(
     assert (copy / "models/model.pt").read_bytes() == (made_run / "model.pt").read_bytes()
 
 
+FURTHER = ("simplex_ddpm_brain_t1", "simplex_ddpm_brain_phantom")
+SHARED = {p.relative_to(template_dir()) for p in template_dir().glob("configs/*")} | {
+    Path("LICENSE")
+}
+SHARED -= {Path("configs/metadata.json")}
+"""What all bundles have in common."""
+
+
+def test_what_bundles_have_in_common_lies_in_the_first_alone() -> None:
+    assert {path.name for path in SHARED} >= {"LICENSE", "train.yaml", "inference.yaml"}
+    for name in FURTHER:
+        folder = ROOT / "bundles" / name
+        held = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        assert held >= {Path("configs/metadata.json"), Path("docs/README.md")}
+        assert held & SHARED == set()
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_export_makes_a_whole_bundle_of_what_is_its_own(name: str, tmp_path: Path) -> None:
+    folder = ROOT / "bundles" / name
+    export(folder, tmp_path / name)
+    for path in SHARED:
+        assert (tmp_path / name / path).read_bytes() == (template_dir() / path).read_bytes()
+    held = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(held) > 5
+    rewritten = ("metadata.json", "calibration.json", "run.json")
+    for path in held:
+        exported = tmp_path / name / path.relative_to(folder)
+        if path.name not in rewritten:
+            assert exported.read_bytes() == path.read_bytes(), path
+    metadata, ours = (
+        json.loads((at / "configs/metadata.json").read_text()) for at in (tmp_path / name, folder)
+    )
+    assert metadata["eval_metrics"] == ours["eval_metrics"]
+    assert metadata["name"] == ours["name"]
+    card = (folder / "docs/README.md").read_text()
+    assert f"anomap export bundles/{name} -o {name}.zip" in card
+    assert f"--conf models {name}`" in card
+
+
+def test_new_weights_in_a_further_bundle_repeat_nothing(
+    made_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("simplex_ddpm_brain", FURTHER[0])
+    for name in names:
+        shutil.copytree(ROOT / "bundles" / name, tmp_path / name)
+    monkeypatch.setattr("pipeline.bundle.export.bundle_dir", tmp_path.joinpath)
+    further = tmp_path / FURTHER[0]
+    before = {path.relative_to(further) for path in further.rglob("*") if path.is_file()}
+    export(made_run, further, with_source=False)
+    after = {path.relative_to(further) for path in further.rglob("*") if path.is_file()}
+    assert after == before
+    assert (further / "models/model.pt").read_bytes() == (made_run / "model.pt").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["simplex_ddpm_brain", *FURTHER])
+def test_a_card_names_every_required_package(name: str) -> None:
+    card = (ROOT / "bundles" / name / "docs/README.md").read_text()
+    (packages,) = re.findall(r"^pip install monai torch (.*)$", card, re.MULTILINE)
+    assert packages.split() == sorted(REQUIRED)
+    metadata = json.loads((ROOT / "bundles" / name / "configs/metadata.json").read_text())
+    assert set(metadata["required_packages_version"]) == set(REQUIRED)
+
+
+def test_the_command_of_a_training_stays_at_home(made_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(made_run, tmp_path / "run")
+    record = EXAMPLES[RunRecord].model_copy(
+        update={"command": f"anomap train {tmp_path} --leave-out Smith_J"}
+    )
+    record.write(tmp_path / "run/run.json")
+    export(tmp_path / "run", tmp_path / "out", with_source=False)
+    carried = RunRecord.read(tmp_path / "out/models/run.json")
+    assert carried.command is None
+    assert carried == record.model_copy(update={"command": None})
+
+
 def test_the_weights_of_others_come_without_what_is_said_of_ours(exported: Path) -> None:
     metadata = json.loads((exported / "configs/metadata.json").read_text())
     card = (exported / "docs/README.md").read_text()
@@ -116,12 +198,9 @@ def test_the_weights_of_others_come_without_what_is_said_of_ours(exported: Path)
 
 def test_measured_figures_go_into_card_and_metadata(made_run: Path, tmp_path: Path) -> None:
     means = {"auroc": 0.9, "auprc": 0.81, "dice_oracle": 0.7, "dice_at_threshold": 0.6}
-    ours: dict[str, Any] = {name: {"mean": mean, "ci95": None} for name, mean in means.items()}
-    ours |= {name: None for name in ("image_auroc", "slice_auroc", "healthy_fp_ml")}
-    ours |= {"pooled": {"auprc": 0.8, "dice_oracle": 0.75}}
-    ours |= {"evaluations_per_slice": 9, "seconds_per_case": 3.0}
-    summary = {"cohort": "/home/me/data", "n_cases": 8, "methods": {"anomap": ours}}
-    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    ours = method_summary(**{name: Mean(mean=mean) for name, mean in means.items()})
+    summary = Summary(cohort="/home/me/data", n_cases=8, methods={"anomap": ours})
+    summary.write(tmp_path / "summary.json")
     export(made_run, tmp_path / "out", benchmarks={"eight gliomas": tmp_path})
     metadata = json.loads((tmp_path / "out/configs/metadata.json").read_text())
     assert metadata["eval_metrics"] == {"eight gliomas": {"n_cases": 8, **means}}
@@ -146,10 +225,16 @@ def test_metadata_and_network_pass_the_checks_of_monai(exported: Path, tmp_path:
 
 def test_the_configs_repeat_no_setting_of_a_run() -> None:
     settings = set(_keys(to_dict(PRESETS["tiny"])))
-    for path in (template_dir() / "configs").glob("*.yaml"):
+    for path in _configs():
         for key, value in _leaves(yaml.safe_load(path.read_text())):
             if key in settings:
                 assert value is None or str(value)[:1] in "@$", f"{path.name}: {key}"
+
+
+def _configs() -> list[Path]:
+    found = sorted((template_dir() / "configs").glob("*.yaml"))
+    assert len(found) == 4
+    return found
 
 
 def _keys(tree: Any) -> Iterator[str]:
@@ -171,7 +256,7 @@ def _leaves(tree: Any) -> Iterator[tuple[str, Any]]:
 
 def test_every_value_of_a_config_that_a_user_may_change_is_explained() -> None:
     components = {"imports", "run", "finalize", "network_def", "handlers"}
-    for path in (template_dir() / "configs").glob("*.yaml"):
+    for path in _configs():
         lines = path.read_text().splitlines()
         for before, line in itertools.pairwise(lines):
             key = re.match(r"(\w+):\s+(\S.*)", line)
@@ -183,7 +268,9 @@ def test_every_value_of_a_config_that_a_user_may_change_is_explained() -> None:
 def test_required_packages_are_those_that_the_source_imports() -> None:
     names = {"PIL": "pillow", "ignite": "pytorch-ignite", "sklearn": "scikit-learn"}
     names["yaml"] = "pyyaml"
-    graph = grimp.build_graph("pipeline", include_external_packages=True)
+    graph = grimp.build_graph(
+        "pipeline", include_external_packages=True, exclude_type_checking_imports=True
+    )
     named = {f"pipeline.bundle.{name}" for name in ("startup", "components", "workflow")}
     needed = named.union(*map(graph.find_upstream_modules, named))
     found = {names.get(name, name) for name in needed if "." not in name} - {"pipeline"}

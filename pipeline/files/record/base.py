@@ -15,7 +15,8 @@ from pipeline.files.nifti import write_text
 class Record(BaseModel):
     """A part of a file: frozen, its keys known, its values of the stated types.
 
-    Numbers that JSON cannot hold are written as null.
+    Numbers that JSON cannot hold are written, and read, as null. The docstring of each field is
+    what ``docs/records.md`` and the schemas say of it.
     """
 
     model_config = ConfigDict(
@@ -30,8 +31,10 @@ class Record(BaseModel):
 class FileRecord(Record):
     """A whole file; a subclass gives its version and knows the former ones."""
 
+    FILE: ClassVar[str]
+    """Name of such a file."""
     WHAT: ClassVar[str]
-    """What such a file is, for messages."""
+    """What it is, for messages."""
 
     schema_version: int
     """Of the layout of the file; 1 where a file does not say it."""
@@ -43,7 +46,11 @@ class FileRecord(Record):
 
     @classmethod
     def migrate(cls, tree: dict[str, Any], version: int) -> dict[str, Any]:
-        """The content of a file of a former version as that of today."""
+        """The content of a file of a former version as that of today; by default the same keys.
+
+        Raises:
+            ValueError: it is no such content.
+        """
         return tree
 
     @classmethod
@@ -54,20 +61,20 @@ class FileRecord(Record):
             InputError: it is no JSON object, of a later version, or not such a record.
         """
         try:
-            tree = json.loads(text)
-            if not isinstance(tree, dict):
-                raise ValueError(f"expected a JSON object, got {type(tree).__name__}")
-            version = tree.get("schema_version", 1)
-            if type(version) is not int or not 1 <= version <= cls.version():
-                raise ValueError(
-                    f"of version {version!r}, where this anomap reads 1 to {cls.version()}"
-                )
-            current = {**cls.migrate(tree, version), "schema_version": cls.version()}
-            return cls.model_validate_json(json.dumps(current), strict=True)
+            tree = json.loads(text, parse_constant=_no_number)
+            version = _version_of(tree)
+            if version <= cls.version():
+                current = {**cls.migrate(tree, version), "schema_version": cls.version()}
+                return cls.model_validate_json(json.dumps(current), strict=True)
         except ValidationError as error:
             reason = _first(error)
         except (ValueError, RecursionError) as error:
             reason = str(error)
+        else:
+            raise InputError(
+                f"{source}: {cls.WHAT} of version {version}; this anomap reads up to version "
+                f"{cls.version()}: use a later one"
+            )
         raise InputError(f"{source}: not {cls.WHAT} ({reason}); delete or redo it")
 
     @classmethod
@@ -86,8 +93,13 @@ class FileRecord(Record):
         return cls.parse(text, path)
 
     @classmethod
-    def read_if_there(cls, path: Path) -> Self | None:
-        """As `read`, None where there is no such file."""
+    def of(cls, folder: Path) -> Self | None:
+        """That of a folder, under its usual name; None where there is none.
+
+        Raises:
+            InputError: there is one that cannot be read.
+        """
+        path = folder / cls.FILE
         return cls.read(path) if path.is_file() else None
 
     def text(self) -> str:
@@ -101,6 +113,24 @@ class FileRecord(Record):
             InputError: the folder cannot be written to.
         """
         write_text(path, self.text())
+
+
+def _version_of(tree: Any) -> int:
+    """What the content of a file says of its version.
+
+    Raises:
+        ValueError: it is no content of a record.
+    """
+    if not isinstance(tree, dict):
+        raise ValueError(f"expected a JSON object, got {type(tree).__name__}")
+    version = tree.get("schema_version", 1)
+    if type(version) is not int or version < 1:
+        raise ValueError(f"schema_version: expected a whole number from 1, got {version!r}")
+    return version
+
+
+def _no_number(name: str) -> None:
+    """NaN and infinities, which former versions wrote, mean what null means now."""
 
 
 def _first(error: ValidationError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -13,17 +13,17 @@ from pipeline.files.record.base import FileRecord, Record
 
 
 class MethodCalibration(Record):
-    """One method on the calibration cases."""
+    """One method on the calibration cases, whose order is that of ``cases``."""
 
     thresholds: dict[str, float]
-    """False-positive rate (as text) to the value of the map that this share of the healthy brain
-    voxels exceeds, each case with equal weight."""
+    """False-positive rate (as text, ``"0.01"``) to the value of the map, in its units, that this
+    share of the healthy brain voxels exceeds; each case has the same weight."""
     left_out_rates: dict[str, tuple[float, ...]]
-    """The same rates as measured on each case with the threshold of the others: what the stated
-    rate means on a new subject."""
+    """The same rates as measured on each case with the threshold of the others, in 0..1: what the
+    stated rate means on a new subject. Nothing where there is one case only."""
     scores: tuple[float, ...] = ()
-    """Of each case, as of a new case (`pipeline.scores.case_metrics.top_mean`); none in a
-    calibration that was made before they were kept."""
+    """Of each case, as ``score`` of ``result.json``; none in a calibration that was made before
+    they were kept."""
 
     def threshold(self, rate: float) -> float:
         """The threshold at a false-positive rate, log-linear between the tabulated ones.
@@ -54,22 +54,24 @@ class MethodCalibration(Record):
 class Calibration(FileRecord):
     """Thresholds of every method, from the same healthy cases."""
 
+    FILE: ClassVar[str] = CALIBRATION
     WHAT: ClassVar[str] = "a calibration"
 
     schema_version: int = 2
+    """Of the layout of the file; 1 where a file does not say it."""
     methods: dict[str, MethodCalibration]
-    """By name."""
+    """Name of the method to its thresholds."""
     cases: tuple[str, ...]
     """Names of the healthy cases; in a bundle numbers stand for them."""
 
     @classmethod
-    def of(cls, run_dir: Path) -> Calibration:
+    def of(cls, folder: Path) -> Self:
         """The calibration of a run.
 
         Raises:
             InputError: it is missing or not a calibration.
         """
-        path = run_dir / CALIBRATION
+        path = folder / cls.FILE
         if not path.is_file():
             raise InputError(
                 f"{path}: not there; the run is not calibrated, finish it with --resume"

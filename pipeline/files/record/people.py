@@ -16,22 +16,31 @@ class ChannelOf(Record):
     """One channel of a 4-D file."""
 
     path: str
+    """Relative to the folder of the datalist, or absolute."""
     channel: int
+    """Index into the fourth axis, from 0."""
 
 
 class CaseEntry(Record):
     """A case; paths are relative to the folder of the file, or absolute."""
 
     name: str
+    """Of the case; no other one has it."""
     subject: str = ""
-    """What splits are made by."""
+    """The person: all cases of one stay on one side of a split; "" where nobody said."""
     image: dict[str, str | ChannelOf]
     """Modality to file."""
     label: str | ChannelOf | None = None
+    """Whole numbers, 0 is no lesion; left out where there is none."""
     brain_mask: str | ChannelOf | None = None
+    """Above 0 in the brain; left out where there is none."""
     exclude: str | ChannelOf | None = None
+    """Above 0 where voxels do not count as healthy; left out where there is none."""
     healthy: bool | None = None
+    """Whether the person has no lesion; null where nobody said."""
     label_scheme: str = "auto"
+    """What label values mean: ``brats2018``, ``brats2023``, ``msd``, ``binary``, or ``auto`` by
+    names and values."""
 
     def image_paths(self, folder: Path) -> list[Path]:
         """The image files of a datalist in this folder, resolved."""
@@ -40,16 +49,19 @@ class CaseEntry(Record):
 
 
 class Datalist(FileRecord):
-    """Sections (``training``, ``validation``, ``test``, ``extra``) to their cases.
+    """Which cases were used for what.
 
-    `pipeline.cases.find` reads any MONAI datalist; this is the kind that is written here.
+    Every further key is a section (``training``, ``validation``, ``test``, ``extra``) with its
+    cases. As data, anomap takes any MONAI datalist; this is the kind that it writes.
     """
 
+    FILE: ClassVar[str] = DATALIST
     WHAT: ClassVar[str] = "a datalist of a run"
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, tuple[CaseEntry, ...]]
 
     schema_version: int = 2
+    """Of the layout of the file; 1 where a file does not say it."""
 
     @property
     def sections(self) -> dict[str, tuple[CaseEntry, ...]]:
@@ -64,15 +76,6 @@ class Datalist(FileRecord):
         """The cases of several sections."""
         for section in sections:
             yield from self[section]
-
-    @classmethod
-    def of(cls, folder: Path) -> Datalist | None:
-        """That of a run, or beside scores; None where there is none.
-
-        Raises:
-            InputError: there is one that cannot be read.
-        """
-        return cls.read_if_there(folder / DATALIST)
 
     def to_json(self) -> dict[str, Any]:
         """As `Record.to_json`; what an entry does not have is left out."""

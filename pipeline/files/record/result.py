@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 
 from pipeline.files.names import RESULT
 from pipeline.files.record.base import FileRecord, Record
@@ -14,60 +13,94 @@ from pipeline.files.record.base import FileRecord, Record
 class Threshold(Record):
     """Where a map is cut (``map > value``), and how that value was found."""
 
+    model_config = ConfigDict(extra="ignore", json_schema_extra={"required": ["value"]})
+
     value: float | None = None
-    """In units of the map; null where the method has none."""
+    """In units of the map; null where the method has none. A file must say it."""
     rule: str | None = None
     """How it was found, for people."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _says_its_value(cls, stated: Any, info: ValidationInfo) -> Any:
+        """A file with another key in its place would otherwise read as one without a threshold."""
+        if info.mode == "json" and isinstance(stated, dict) and "value" not in stated:
+            raise ValueError('should be {"value": number or null, "rule": text}')
+        return stated
+
 
 class Software(Record):
-    """Versions of what made a result; null where a package is not installed."""
+    """Versions of what made something; null where a package is not installed.
 
-    anomap: str
+    Every further key is another package with its version.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str | int | float | None] = Field(init=False)
+
+    anomap: str | None = None
+    """Version of anomap."""
     commit: str | None = None
-    """Of the source, where it is a git checkout; "+" where that was changed."""
+    """Of the source, where it is a git checkout; "+" at its end where that was changed."""
     python: str | None = None
+    """Version of Python."""
     torch: str | None = None
+    """Version of PyTorch."""
     monai: str | None = None
+    """Version of MONAI."""
     numpy: str | None = None
+    """Version of NumPy."""
     scipy: str | None = None
+    """Version of SciPy."""
 
 
 class InputFile(Record):
     """What tells a file from another one, or from itself before it was changed."""
 
+    model_config = ConfigDict(extra="ignore")
+
     path: str
-    """Resolved."""
+    """Absolute, links followed."""
     channel: int | None = None
-    """Index into the fourth axis of a 4-D file."""
+    """Index into the fourth axis of a 4-D file; null where it is 3-D."""
     bytes: int | None = None
+    """Its size; null where it was not there."""
     modified_ns: int | None = None
+    """When it was last changed, in nanoseconds since 1970; null where it was not there."""
 
 
 class Provenance(Record):
     """All that a result depends on: a case is done where it is the same."""
 
+    model_config = ConfigDict(extra="ignore")
+
     anomap: str = ""
-    """Version of the software."""
+    """Version of anomap."""
     method: str = ""
+    """Name of the method."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Of the method: a detection recipe, or a few numbers; of a fusion its rule and rate."""
     seed: int | None = None
-    """Of the noise."""
+    """Of the noise; null where there is none."""
     inputs: tuple[InputFile, ...] = ()
+    """Files of the case: images, masks, and its label where there is one."""
     modalities: tuple[str, ...] = ()
     """Channels, in this order."""
     grid: dict[str, int | float] | None = None
-    """The working grid: pixels a side, pixel size and slice distance in mm."""
+    """The working grid: ``size`` (pixels a side), ``spacing_mm`` (of a pixel) and
+    ``slice_spacing_mm``."""
     brain_extraction: bool | None = None
     """Whether raw heads are skull-stripped."""
     threshold: Threshold | None = None
+    """Of the mask."""
     min_component_ml: float = 0.0
-    """Smaller parts of the mask are dropped."""
+    """Parts of the mask below so many millilitres are dropped."""
     half_height: float = 0.0
-    """Share of the height at which a mask is cut; 0 is off."""
+    """Share of the height at which a mask is cut, in 0..1; 0 is off."""
     weights_sha256: str | None = None
+    """SHA-256 of the weights; null where the method has none."""
     atlases_sha256: str | None = None
+    """SHA-256 of the atlases; null where the method uses none."""
     fused: tuple[Provenance, ...] | None = None
     """Of a fusion: what its parts depend on."""
 
@@ -80,63 +113,55 @@ class Provenance(Record):
 class CaseResult(FileRecord):
     """What a method found in a case.
 
-    A method of somebody else may state any part of it, or nothing, and further keys that are kept
-    by nobody: `anomap evaluate` needs none of them.
+    A method of somebody else may state any part of it, or nothing, and further keys, which are not
+    read: `anomap evaluate OUT --labels DATA` needs none of them.
     """
 
+    FILE: ClassVar[str] = RESULT
     WHAT: ClassVar[str] = "the result of a case"
     model_config = ConfigDict(extra="ignore")
 
     schema_version: int = 2
+    """Of the layout of the file; 1 where a file does not say it."""
     case: str = ""
     """Name of the case, and of its folder."""
     method: str = ""
-    """That made the map; "" where it does not say."""
+    """Name of the method that made the map; "" where it does not say."""
     score: float | None = None
-    """Mean of the highest 1 % of the map in the brain; higher is more anomalous."""
+    """Mean of the highest 1 % of the map in the brain, in its units; higher is more anomalous."""
     p_value: float | None = Field(default=None, ge=0, le=1)
     """How often a healthy case scores as high, by those that calibrate; null without any."""
     healthy_cases: int = 0
-    """So many cases calibrate it."""
+    """Number of cases that calibrate it."""
     brain_ml: float | None = None
     """Volume of the brain mask in millilitres."""
     anomalous_ml: float | None = None
     """Volume of the anomaly mask in millilitres; null without a threshold."""
     threshold: Threshold | None = None
+    """Of healthy brains; null where it is not known."""
     cut: float | None = None
     """Value above which the map is in the mask: the threshold, or half height above it."""
     evaluations_per_slice: int | float | None = None
-    """Of the network."""
+    """How often the network is called for a slice."""
     seconds: float | None = None
     """From the prepared case to maps on the source grid."""
     slices: int = 0
-    """Of the working grid."""
+    """Number of slices of the working grid."""
     notes: tuple[str, ...] = ()
     """What a user should know about this case."""
     healthy_thresholds: dict[str, float] | None = None
-    """Rate (as text) to the value of the map that this share of healthy voxels exceeds."""
+    """Rate (as text, ``"0.01"``) to the value of the map that this share of the healthy voxels
+    exceeds; null where it is not calibrated."""
     inputs: dict[str, str] = Field(default_factory=dict)
     """Modality to the path of the image."""
     provenance: Provenance | None = None
+    """What it depends on; null where it does not say."""
     software: Software | None = None
+    """What made it; null where it does not say."""
     command: str | None = None
-    """That made it, as a shell takes it."""
+    """The command that made it, as a shell takes it."""
     files: tuple[str, ...] = ()
-    """Beside it."""
-
-    @classmethod
-    def migrate(cls, tree: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 1 had the same keys and no version; some numbers could be NaN."""
-        return tree
-
-    @classmethod
-    def of(cls, folder: Path) -> CaseResult | None:
-        """The result in a case's folder, None where there is none.
-
-        Raises:
-            InputError: there is one that cannot be read.
-        """
-        return cls.read_if_there(folder / RESULT)
+    """Names of the files beside it, which belong to it."""
 
     @property
     def mask_cut(self) -> float | None:

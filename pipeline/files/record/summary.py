@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
@@ -16,41 +15,59 @@ Interval = tuple[float | None, float | None]
 
 
 class Mean(Record):
-    """A mean over cases; null where undefined."""
+    """A mean over the cases where a metric is defined."""
 
     mean: float | None
+    """Null where there is no such case."""
     ci95: Interval | None = None
+    """Both ends of its 95 % bootstrap interval over subjects; null where undefined."""
 
 
 class Pooled(Record):
     """Over the brain voxels of all cases together."""
 
     auroc: float | None
+    """Area under the ROC curve."""
     auprc: float | None
+    """Average precision."""
     dice_oracle: float | None
-    """At the one threshold that is best for all cases; it needs the labels."""
+    """Dice at the one threshold that is best for all cases; it needs the labels."""
     threshold_oracle: float | None
+    """That threshold, in units of the map."""
 
 
 class Region(Record):
-    """Of a part of the tumour: ``whole_tumour``, ``tumour_core`` or ``enhancing``."""
+    """How well a part of the tumour is found."""
 
     auroc: Mean
+    """Of its voxels against those without any lesion."""
     sensitivity: Mean
+    """Share of it in the mask."""
 
 
 class Stratum(Record):
     """Tumour cases of one range of volumes."""
 
     n: int
+    """Number of such cases."""
     dice_oracle: float | None
+    """Mean Dice, at each case's best threshold; null where undefined."""
     dice_at_threshold: float | None
+    """Mean Dice of the masks; null where undefined."""
     auprc: float | None
+    """Mean average precision; null where undefined."""
 
 
 class MethodSummary(Record):
-    """One method on a cohort. Every metric of `pipeline.scores.case_metrics.METRICS` that is a
-    mean over cases is a further key, with a `Mean`."""
+    """One method on a cohort; every number is null where it is undefined.
+
+    Every further key is a metric of single cases with its mean: ``auroc``, ``auprc``,
+    ``dice_oracle`` (at each case's best threshold), ``dice_at_threshold`` (of the masks),
+    ``sensitivity``, ``specificity`` and ``precision`` (of the masks), ``lesion_sensitivity`` and
+    ``lesion_f1`` (of whole lesions), ``false_findings`` (parts of the mask without a lesion, a
+    case), ``healthy_fp_rate`` (share of a healthy brain in the mask), ``tumour_fp_ml``
+    (millilitres of the mask outside the tumour).
+    """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Mean]
@@ -60,20 +77,29 @@ class MethodSummary(Record):
     image_auroc: float | None
     """Of the case's score, tumour cases against healthy ones."""
     image_auroc_ci95: Interval | None
+    """Both ends of its 95 % bootstrap interval over subjects."""
     slice_auroc: float | None
+    """Of the slice's score (as that of a case), slices with a lesion against those without."""
     healthy_fp_ml: float | None
     """Mean volume that is called in healthy brains, in millilitres."""
     healthy_fp_ml_ci95: Interval | None
+    """Both ends of its 95 % bootstrap interval over subjects."""
     pooled: Pooled
+    """All cases in one curve."""
     regions: dict[str, Region]
+    """Part of the tumour (``whole_tumour``, ``tumour_core``, ``enhancing``) to its metrics."""
     by_size: dict[str, Stratum]
-    """Range of volumes to the cases in it."""
+    """Range of whole-tumour volumes (``<10 mL``) to the tumour cases in it."""
     n_healthy: int
+    """Number of scored cases without a lesion."""
     n_tumour: int
+    """Number of scored cases with one."""
     failed: dict[str, str] = Field(default_factory=dict)
-    """Case to reason."""
+    """Name of a case that could not be scored to the reason."""
     evaluations_per_slice: float | None
+    """Of the network, mean over the cases that say it."""
     seconds_per_case: float | None
+    """Mean over the cases that say it."""
 
     @property
     def means(self) -> dict[str, Mean]:
@@ -85,60 +111,49 @@ class MadeBy(Record):
     """The command that scored, and its software."""
 
     command: str
+    """As a shell takes it."""
     software: Software
+    """That ran it."""
 
 
 class Summary(FileRecord):
-    """Scores of methods on a cohort; null where undefined."""
+    """Scores of methods on a cohort."""
 
+    FILE: ClassVar[str] = SUMMARY
     WHAT: ClassVar[str] = "a summary of scores"
 
     schema_version: int = 2
+    """Of the layout of the file; 1 where a file does not say it."""
     cohort: str
+    """Where the cases lie."""
     n_cases: int
-    """Scored by one method at least."""
+    """Number of cases that one method at least could be scored on."""
     methods: dict[str, MethodSummary]
+    """Name of the method to its scores."""
     made_by: MadeBy | None = None
-
-    @classmethod
-    def of(cls, folder: Path) -> Summary | None:
-        """That of a folder, None where there is none.
-
-        Raises:
-            InputError: there is one that cannot be read.
-        """
-        return cls.read_if_there(folder / SUMMARY)
+    """What scored; null where it does not say."""
 
 
 class Curve(Record):
     """Curves over the brain voxels of all cases, empty where undefined; values in 0..1."""
 
     fpr: tuple[float, ...]
-    """With ``tpr`` the ROC curve."""
+    """False-positive rates of the ROC curve, ascending."""
     tpr: tuple[float, ...]
+    """True-positive rate at each of them."""
     recall: tuple[float, ...]
-    """With ``precision`` the precision-recall curve."""
+    """Of the precision-recall curve, ascending."""
     precision: tuple[float, ...]
+    """At each of them."""
 
 
 class Curves(FileRecord):
     """Curves of each method."""
 
+    FILE: ClassVar[str] = CURVES
     WHAT: ClassVar[str] = "curves of scores"
 
     schema_version: int = 2
+    """Of the layout of the file; 1 where a file does not say it."""
     methods: dict[str, Curve]
-
-    @classmethod
-    def of(cls, folder: Path) -> Curves | None:
-        """Those of a folder, None where there are none.
-
-        Raises:
-            InputError: there are some that cannot be read.
-        """
-        return cls.read_if_there(folder / CURVES)
-
-    @classmethod
-    def migrate(cls, tree: dict[str, Any], version: int) -> dict[str, Any]:
-        """Version 1 had the same keys and no version."""
-        return tree
+    """Name of the method to its curves."""

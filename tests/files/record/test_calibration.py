@@ -1,0 +1,57 @@
+"""calibration.json: as release 0.1.0 shipped it, and what its table says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.files.record.calibration import Calibration, MethodCalibration
+
+BUNDLES = sorted((Path(__file__).parents[3] / "bundles").glob("*/models/calibration.json"))
+
+
+def test_there_are_bundles_to_look_at() -> None:
+    assert len(BUNDLES) == 3
+
+
+@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: path.parts[-3])
+def test_the_calibration_of_a_bundle_reads(path: Path) -> None:
+    calibration = Calibration.read(path)
+    ours = calibration.methods["anomap"]
+    assert len(ours.scores) == len(calibration.cases) > 1
+    thresholds = [ours.threshold(rate) for rate in (0.1, 0.05, 0.01, 0.001)]
+    assert thresholds == sorted(thresholds)
+
+
+def test_between_two_rates_a_threshold_is_log_linear() -> None:
+    table = MethodCalibration(thresholds={"0.1": 1.0, "0.001": 3.0}, left_out_rates={})
+    assert table.threshold(0.01) == pytest.approx(2.0)
+    assert table.threshold(0.1) == 1.0
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.0001])
+def test_a_rate_outside_the_table_is_refused(rate: float) -> None:
+    table = MethodCalibration(thresholds={"0.1": 1.0, "0.001": 3.0}, left_out_rates={})
+    with pytest.raises(InputError, match=r"between 0.001 and 0.1 is calibrated; got"):
+        table.threshold(rate)
+
+
+def test_an_empty_table_is_refused() -> None:
+    with pytest.raises(InputError, match="of no value is calibrated"):
+        MethodCalibration(thresholds={}, left_out_rates={}).threshold(0.01)
+
+
+def test_p_values_of_four_healthy_scores_by_hand() -> None:
+    table = MethodCalibration(thresholds={}, left_out_rates={}, scores=(1.0, 2.0, 3.0, 4.0))
+    assert [table.p_value(s) for s in (0.0, 2.0, 3.5, 9.0)] == [1.0, 0.8, 0.4, 0.2]
+    assert table.p_value(float("nan")) is None
+    assert MethodCalibration(thresholds={}, left_out_rates={}).p_value(1.0) is None
+
+
+def test_a_run_without_a_calibration_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"calibration.json: not there; .* finish it with --resume"
+    ):
+        Calibration.of(tmp_path)
