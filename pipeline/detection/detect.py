@@ -31,7 +31,7 @@ from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.files.record.result import CaseResult, InputFile, Provenance, Threshold
 from pipeline.maps.scoring import half_height, threshold_map
 from pipeline.run.model import Model
-from pipeline.scores.metrics import top_mean
+from pipeline.scores.case_metrics import top_mean
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig
 from pipeline.run.locate import run_folder, shipped_run
 from pipeline.run.model import Model, load_model, usable_device
-from pipeline.scores.evaluation import evaluate_folder, write_results
+from pipeline.scores.evaluate import Scoring, evaluate_folder
+from pipeline.scores.tables import write_results
 from pipeline.study.completion import complete_calibration
 from pipeline.study.people import models_by_noise, seen_before
 from pipeline.study.selection import Paths, as_paths, find_beside, find_said, healthy_of
@@ -213,7 +214,11 @@ def compare(
         raise InputError(f"no case could be processed; the first: {next(iter(failed.values()))}")
     scores = {
         name: evaluate_folder(
-            folders[name], good, method=name, seed=contest.seed, execution=execution
+            folders[name],
+            good,
+            method=name,
+            scoring=Scoring(seed=contest.seed),
+            execution=execution,
         )
         for name in contest.names
     }

@@ -11,7 +11,7 @@ from pipeline.detection.methods import METHODS
 from pipeline.figures.panels import training_figure
 from pipeline.phantom.cohort import write_cohort
 from pipeline.report.page import write_report
-from pipeline.scores.evaluation import format_table
+from pipeline.scores.tables import format_table
 from pipeline.study.benchmark import BenchmarkOptions, benchmark
 from pipeline.study.train import TrainOptions, train
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from brains import centred_affine, inside_brain, smooth_intensity, world_of
 from headless import Watched, colourful, pixels
+from pipeline.scores.evaluation import evaluate_folder, write_results
 
 from pipeline.cases.cohort import Case, ImageFile
 from pipeline.cases.loop import QUIET
@@ -22,7 +23,6 @@ from pipeline.files.nifti import write_text, write_volume
 from pipeline.report.page import render, write_report
 from pipeline.report.results import best_others, chosen_cases, read_results
 from pipeline.report.viewer import MAX_TOP, map_top, view_case
-from pipeline.scores.evaluation import evaluate_folder, write_results
 
 THRESHOLD = 0.5
 LESIONS_MM = {"ill<1>": 24.0, "ill2": 15.0, "well1": 0.0}
