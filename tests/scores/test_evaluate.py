@@ -3,7 +3,9 @@
 import csv
 import dataclasses
 import json
+import math
 
+import former_records
 import numpy as np
 import pytest
 from PIL import Image
@@ -198,3 +200,21 @@ def test_pictures_are_scored_as_single_slices(tmp_path):
     )
     assert scores.cases[0].values["auroc"] == 1
     np.testing.assert_array_equal(scores.cases[0].slice_lesion, [True])
+
+
+def test_results_of_the_first_version_are_read(cohort):
+    out, cases = cohort
+    write_text(out / "case0/result.json", json.dumps(former_records.result()))
+    nans = {"seconds": math.nan, "evaluations_per_slice": math.nan, "p_value": None}
+    write_text(out / "case1/result.json", json.dumps(former_records.result(**nans)))
+    bare = former_records.result(threshold={"value": None, "rule": None}, p_value=None)
+    write_text(out / "case2/result.json", json.dumps(bare))
+    scores = scores_of(out, cases)
+    assert not scores.failures
+    first, second, third = scores.cases[:3]
+    assert (first.p_value, first.evaluations_per_slice, first.seconds) == (0.25, 3, 2.5)
+    assert math.isnan(second.seconds)
+    assert math.isnan(second.evaluations_per_slice)
+    assert math.isnan(second.p_value)
+    assert first.values["dice_at_threshold"] > 0
+    assert math.isnan(third.values["dice_at_threshold"])

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import former_records
 import pytest
 from scored import scores_of, summary_of
 
@@ -41,3 +42,18 @@ def test_tables_show_every_method(cohort, tmp_path):
     assert cells[3]["auroc"] == ""
     assert cells[3]["healthy"] == "True"
     assert [float(row["seconds"]) for row in cells] == [2, 3, 4, 5, 6]
+
+
+def test_a_summary_of_the_first_version_makes_the_same_table(tmp_path):
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(former_records.summary()))
+    summary = Summary.of(tmp_path)
+    assert summary.methods["anomap"].failed == {"case7": "no such map"}
+    row = format_table(summary).splitlines()[2]
+    assert row == (
+        "| anomap | 0.970 [0.950, 0.990] | 0.600 | 0.550 | 0.400 | - | 0.900 | - | 0.500 | 0.500 "
+        "| 3 | 2.5 |"
+    )
+    summary.write(path)
+    assert Summary.of(tmp_path) == summary
+    assert json.loads(path.read_text())["schema_version"] == 2
