@@ -16,7 +16,7 @@ from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.detect import detect_cases, make_detector
 from pipeline.detection.methods import model_for, runnable, select_methods
 from pipeline.errors import InputError
-from pipeline.figures.panels import benchmark_figures
+from pipeline.figures.cases import benchmark_figures
 from pipeline.files.names import MAPS
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.summary import Summary
@@ -61,7 +61,7 @@ class Benchmark:
 
     Attributes:
         summary: as in ``summary.json``.
-        pictures: a page of cases, None where no case had a map.
+        pictures: a page of cases, None where no case could be drawn.
         failed: case, or path without one -> reason.
     """
 
@@ -226,8 +226,8 @@ def compare(
         failed |= method_scores.failures
     summary = write_results(out, scores, cohort_name, good)
     shown = [case for case in good if case.name not in failed]
-    pictures = benchmark_figures(out, shown) if shown else None
-    return Benchmark(summary, pictures, failed)
+    pictures, not_drawn = benchmark_figures(out, shown)
+    return Benchmark(summary, pictures, failed | not_drawn)
 
 
 def _bad_labels(cases: Sequence[Case], modality: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.detection.methods import METHODS
-from pipeline.figures.panels import training_figure
+from pipeline.figures.losses import training_figure
 from pipeline.phantom.cohort import write_cohort
 from pipeline.report.page import write_report
 from pipeline.scores.tables import format_table
