@@ -11,7 +11,8 @@ from drawn import SUMMARY_JSON
 
 from pipeline.cases.loop import QUIET
 from pipeline.cli.main import main
-from pipeline.figures.paper import write_figures
+from pipeline.errors import InputError
+from pipeline.figures.paper import FigureOptions, _figures_of, write_figures
 
 
 def test_panels_of_a_detection_need_no_label(results: Path, tmp_path: Path) -> None:
@@ -52,23 +53,20 @@ def test_wrong_folders_and_scans_are_wrong_usage(
         assert said in capsys.readouterr().err
 
 
-def test_a_case_that_cannot_be_drawn_does_not_stop_the_others(
-    results: Path, tmp_path: Path
-) -> None:
+def test_a_case_that_cannot_be_drawn_does_not_stop_the_others(results: Path) -> None:
     (results / "a/result.json").write_text("{")
-    n_figures, failed = write_figures(tmp_path / "figures", [results], execution=QUIET)
-    assert n_figures == 3
+    drawn, failed = _figures_of(results, "out", FigureOptions())
+    assert [one.name for one in drawn] == ["out_cases"]
     assert "not the result of a case" in failed["a"]
     (results / "b/anomaly.nii.gz").write_bytes(b"torn")
-    n_figures, failed = write_figures(tmp_path / "figures", [results], execution=QUIET)
-    assert (n_figures, set(failed)) == (2, {"a", "b"})
+    drawn, failed = _figures_of(results, "out", FigureOptions())
+    assert (drawn, set(failed)) == ([], {"a", "b"})
 
 
 def test_scores_without_maps_are_bars_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "bench"
-    folder.mkdir()
-    (folder / "summary.json").write_text(json.dumps(former_records.summary()))
-    n_figures, failed = write_figures(tmp_path / "figures", [folder], execution=QUIET)
-    assert n_figures == 3
-    assert "bars alone are drawn" in failed[str(folder)]
-    assert (tmp_path / "figures/bench_bars.png").is_file()
+    (tmp_path / "summary.json").write_text(json.dumps(former_records.summary()))
+    drawn, failed = _figures_of(tmp_path, "bench", FigureOptions())
+    assert [one.name for one in drawn] == ["bench_bars"]
+    assert "bars alone are drawn" in failed[str(tmp_path)]
+    with pytest.raises(InputError, match="no maps in it"):
+        _figures_of(tmp_path, "bench", FigureOptions(method="anomap"))
