@@ -45,7 +45,7 @@ def test_wrong_folders_and_scans_are_wrong_usage(
 ) -> None:
     (tmp_path / "empty").mkdir()
     for words, said in (
-        (["nowhere"], "nowhere: no such folder"),
+        (["nowhere"], "nowhere: no such file or folder"),
         ([str(tmp_path / "empty")], "no maps in it"),
         (["--scan", "none.nii.gz"], "no such file"),
     ):
@@ -70,3 +70,9 @@ def test_scores_without_maps_are_bars_alone(tmp_path: Path) -> None:
     assert "bars alone are drawn" in failed[str(tmp_path)]
     with pytest.raises(InputError, match="no maps in it"):
         _figures_of(tmp_path, "bench", FigureOptions(method="anomap"))
+
+
+def test_a_folder_that_is_not_there_is_named_before_anything_is_drawn(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        write_figures(tmp_path / "figures", [tmp_path / "nowhere"], execution=QUIET)
+    assert not (tmp_path / "figures").exists()
