@@ -61,10 +61,13 @@ def phantom_slice(seed: int, size: int) -> Tensor:
 
 
 def scan_slice(path: Path, size: int) -> Tensor:
-    """The axial slice of a scan that shows most of the head, as `phantom_slice`.
+    """The axial slice of a scan that shows most of the head, ``(size, size)`` in [-1, 1].
+
+    Rows and columns as of `phantom_slice`.
 
     Args:
         path: NIfTI, or a picture.
+        size: pixels along a side.
 
     Raises:
         InputError: the file cannot be read; see `read_volume`.

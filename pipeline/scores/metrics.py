@@ -38,17 +38,17 @@ def dice(mask: np.ndarray, lesion: np.ndarray) -> float:
 
 
 def sensitivity(mask: np.ndarray, lesion: np.ndarray) -> float:
-    """TP / (TP + FN) in [0, 1], the recall; NaN without a lesion; arguments as of `dice`."""
+    """TP / (TP + FN) in [0, 1], the recall; NaN without a lesion; arguments, shapes as of `dice`."""
     return ratio(n_true(mask & lesion), n_true(lesion))
 
 
 def specificity(mask: np.ndarray, lesion: np.ndarray) -> float:
-    """TN / (TN + FP) in [0, 1]; NaN where everything is lesion; arguments as of `dice`."""
+    """TN / (TN + FP) in [0, 1]; NaN where everything is lesion; arguments, shapes as of `dice`."""
     return ratio(n_true(~mask & ~lesion), n_true(~lesion))
 
 
 def precision(mask: np.ndarray, lesion: np.ndarray) -> float:
-    """TP / (TP + FP) in [0, 1]; NaN where nothing is called; arguments as of `dice`."""
+    """TP / (TP + FP) in [0, 1]; NaN where nothing is called; arguments, shapes as of `dice`."""
     return ratio(n_true(mask & lesion), n_true(mask))
 
 
@@ -67,7 +67,7 @@ def auroc(scores: np.ndarray, lesion: np.ndarray) -> float:
 
 
 def auprc(scores: np.ndarray, lesion: np.ndarray) -> float:
-    """Average precision in [0, 1]; arguments and NaN as in `auroc`."""
+    """Average precision in [0, 1]; arguments, their shapes and NaN as in `auroc`."""
     return math.nan if _one_class(lesion) else float(average_precision_score(lesion, scores))
 
 
