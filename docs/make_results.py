@@ -9,7 +9,6 @@ What is finished in WORK is not done again. See data/README.md for the sources.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shlex
 import shutil
@@ -22,6 +21,7 @@ from pipeline.detection.methods import METHODS
 from pipeline.files.names import COHORT
 from pipeline.files.record.cohort import SyntheticCohort
 from pipeline.maps.rarity import RULES
+from pipeline.scores.case_rows import read_rows
 
 # Subjects whose parcellation does not fit the FLAIR scan (looked at, before any training).
 BAD_MASKS = "Subj3,Subj5,Subj6,Subj8,Subj15,Subj19,Subj20,Subj23"
@@ -331,12 +331,11 @@ def _ladder(out: Path) -> str:
 
 def _p_values(out: Path) -> str:
     """How the case-level p-value of `anomap` splits the cases."""
-    with (out / "cases.csv").open(encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["method"] == "anomap"]
+    rows = [row for row in read_rows(out) if row.method == "anomap"]
     counts = []
-    for healthy, told in (("True", "healthy"), ("False", "with a tumour")):
-        told_of = [row["p_value"] for row in rows if row["healthy"] == healthy]
-        values = [float(value) for value in told_of if value]
+    for healthy, told in ((True, "healthy"), (False, "with a tumour")):
+        of_kind = [row.numbers for row in rows if row.healthy is healthy]
+        values = [numbers["p_value"] for numbers in of_kind if "p_value" in numbers]
         low = ", ".join(f"{sum(v <= p for v in values)} <= {p:g}" for p in (0.05, 0.1, 0.2))
         counts.append(f"of {len(values)} cases {told}: {low}")
     return f"Case-level p-value, {'; '.join(counts)}.\n"
@@ -374,8 +373,7 @@ def _by_contrast(out: Path, cohort: Path) -> str:
         for name, fact in facts.items()
         if fact.tumour is not None
     }
-    with (out / "cases.csv").open(encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["case"] in kinds]
+    rows = [row for row in read_rows(out) if row.case in kinds]
     shown = sorted(set(kinds.values()))
     counts = {kind: sum(value == kind for value in kinds.values()) for kind in shown}
     lines = [
@@ -384,12 +382,12 @@ def _by_contrast(out: Path, cohort: Path) -> str:
         "| method | " + " | ".join(f"{kind} ({counts[kind]})" for kind in shown) + " |",
         "|---|" + "---:|" * len(shown),
     ]
-    for method in dict.fromkeys(row["method"] for row in rows):
+    for method in dict.fromkeys(row.method for row in rows):
         cells = []
         for kind in shown:
-            of_kind = [r for r in rows if r["method"] == method and kinds[r["case"]] == kind]
+            of_kind = [r for r in rows if r.method == method and kinds[r.case] == kind]
             means = [
-                sum(float(r[key]) for r in of_kind) / len(of_kind) for key in ("auroc", "auprc")
+                sum(r.numbers[key] for r in of_kind) / len(of_kind) for key in ("auroc", "auprc")
             ]
             cells.append(" / ".join(f"{mean:.3f}" for mean in means))
         lines.append(f"| {method} | {' | '.join(cells)} |")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.detection.fusion import FusionSettings
     from pipeline.detection.fusion import fuse_folders as fuse
     from pipeline.errors import InputError
-    from pipeline.figures.plates import write_figures
+    from pipeline.figures.paper import write_figures
     from pipeline.report.page import write_report
     from pipeline.run.model import load_model
     from pipeline.study.benchmark import BenchmarkOptions, benchmark
@@ -49,7 +49,7 @@ _HOMES = {
     "fuse": "detection.fusion",
     "load_model": "run.model",
     "train": "study.train",
-    "write_figures": "figures.plates",
+    "write_figures": "figures.paper",
     "write_report": "report.page",
 }
 """Public name -> the module that it lives in."""

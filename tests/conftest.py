@@ -22,13 +22,14 @@ from brains import (
 
 from pipeline.detection.normative import INTENSITY, RESIDUAL
 from pipeline.diffusion.network import build_network
+from pipeline.files.names import ATLASES
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.files.record.people import CaseEntry, Datalist
 from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import FRAME
 from pipeline.run.atlases import save_atlases
 from pipeline.run.config import FALSE_POSITIVE_RATES
-from pipeline.run.model import ATLASES, atlases_made_for
+from pipeline.run.model import atlases_made_for
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import dump_config, override
 

@@ -26,7 +26,7 @@ from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig
 from pipeline.run.locate import CARRIED, MODELS, NAMED, SHIPPED, bundle_dir, run_folder
 from pipeline.run.model import Model, load_model
-from pipeline.scores.evaluation import format_table
+from pipeline.scores.tables import format_table
 
 METADATA, CARD, TERMS = "configs/metadata.json", "docs/README.md", "docs/data_license.txt"
 REQUIRED = (

@@ -20,7 +20,8 @@ from pipeline.errors import InputError
 from pipeline.run.config import RunConfig
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import load_config, override
-from pipeline.scores.evaluation import evaluate_folder, format_table, write_results
+from pipeline.scores.evaluate import Scoring, evaluate_folder
+from pipeline.scores.tables import format_table, write_results
 from pipeline.study.completion import complete_run
 from pipeline.training import distributed
 from pipeline.training.data import HealthyCases, TrainingData, prepare
@@ -209,7 +210,7 @@ def score(dataset: CaseDataset, output_dir: str | Path, seed: int = 0) -> None:
     out = Path(str(output_dir))
     cases = [item["case"] for item in dataset.data if "case" in item]
     cases = [case for case in cases if case.name not in dataset.failed]
-    scores = evaluate_folder(out, cases, method=OURS, seed=seed, execution=QUIET)
+    scores = evaluate_folder(out, cases, method=OURS, scoring=Scoring(seed=seed), execution=QUIET)
     if not scores.cases:
         raise InputError(
             f"no case could be scored; the first: {next(iter(scores.failures.values()))}"

@@ -42,7 +42,7 @@ def add_evaluate(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_evaluate(arguments: argparse.Namespace) -> int:
     check_there([arguments.labels])
-    from pipeline.scores.evaluation import format_table
+    from pipeline.scores.tables import format_table
     from pipeline.study.evaluate import EvaluateOptions, evaluate
 
     options = EvaluateOptions(
@@ -109,7 +109,7 @@ def add_benchmark(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_benchmark(arguments: argparse.Namespace) -> int:
     check_there(arguments.data)
-    from pipeline.scores.evaluation import format_table
+    from pipeline.scores.tables import format_table
     from pipeline.study.benchmark import BenchmarkOptions, benchmark
 
     options = BenchmarkOptions(

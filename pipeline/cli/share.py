@@ -82,20 +82,19 @@ def add_report(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run_report(arguments: argparse.Namespace) -> int:
-    from pipeline.report.page import write_report
+    from pipeline.report.page import ViewOptions, write_report
 
     if arguments.cases < 1:
         raise InputError(f"--cases {arguments.cases}: expected 1 or more")
     words = (arguments.compare or "").split(",")
     compare = [word.strip() for word in words if word.strip() and word.strip() != "none"]
-    page = write_report(
-        arguments.out,
+    options = ViewOptions(
         labels=arguments.labels,
         method=arguments.method,
         compare=None if arguments.compare is None else compare,
         max_views=arguments.cases,
-        execution=execution_of(arguments),
     )
+    page = write_report(arguments.out, options, execution=execution_of(arguments))
     return finish({}, f"report in {page}; open it in a browser")
 
 
@@ -127,16 +126,16 @@ def add_figures(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_figures(arguments: argparse.Namespace) -> int:
     check_there(arguments.results)
-    from pipeline.figures.plates import write_figures
+    from pipeline.figures.paper import FigureOptions, write_figures
 
-    n_figures, failed = write_figures(
-        arguments.out,
-        arguments.results,
+    options = FigureOptions(
         scan=arguments.scan,
         labels=arguments.labels,
         method=arguments.method,
         seed=arguments.seed,
-        progress=not arguments.quiet,
+    )
+    n_figures, failed = write_figures(
+        arguments.out, arguments.results, options, execution=execution_of(arguments)
     )
     return finish(failed, f"{n_figures} figures; look at {arguments.out / CAPTIONS}")
 

@@ -17,7 +17,8 @@ from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.noise.noises import derive_seed
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.run.model import Model
-from pipeline.scores.metrics import bootstrap_ci, top_mean
+from pipeline.scores.bootstrap import bootstrap_ci
+from pipeline.scores.case_metrics import top_mean
 
 VOXELS_PER_CASE = 100_000
 

@@ -33,7 +33,7 @@ from pipeline.files.record.result import CaseResult, InputFile, Provenance, Thre
 from pipeline.maps.rarity import RULES, surprise
 from pipeline.maps.scoring import half_height, threshold_map
 from pipeline.run.config import FALSE_POSITIVE_RATES
-from pipeline.scores.metrics import top_mean
+from pipeline.scores.case_metrics import top_mean
 
 FUSED = "fused"
 """The method that a fused result names."""

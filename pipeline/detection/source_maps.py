@@ -15,7 +15,7 @@ from pipeline.files.nifti import voxel_volume_ml, write_volume
 from pipeline.files.provenance import command_line, software
 from pipeline.files.record.result import CaseResult, Provenance
 from pipeline.maps.scoring import half_height, threshold_map
-from pipeline.scores.metrics import top_mean
+from pipeline.scores.case_metrics import top_mean
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ def radial_spectrum(fields: Tensor) -> tuple[np.ndarray, np.ndarray]:
         fields: ``(N, H, W)``, square.
 
     Returns:
-        Frequencies in cycles a pixel, from one cycle a field to 0.5, and the power at each: 1
-        everywhere for white noise of unit variance.
+        Frequencies in cycles a pixel, from one cycle a field to 0.5, and the power at each,
+        ``(H // 2,)``: 1 everywhere for white noise of unit variance.
     """
     n = fields.shape[-1]
     power = torch.fft.fft2(fields.double()).abs().square().mean(0) / (n * n)
@@ -42,7 +42,7 @@ def radial_spectrum(fields: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def perturb(image: Tensor, noise: Noise, schedule: str, t: int, seed: int) -> Tensor:
-    """x_t of a picture ``(H, W)`` in [-1, 1], with a field that depends on the seed alone."""
+    """x_t ``(H, W)`` of a picture ``(H, W)`` in [-1, 1], with a field of that seed."""
     sample = image[None, None]
     scheduler = SimplexDDPMScheduler(schedule=schedule, noise=noise)
     return scheduler.add_noise(sample, noise.seeded(sample, [seed]), t)[0, 0]
@@ -61,10 +61,13 @@ def phantom_slice(seed: int, size: int) -> Tensor:
 
 
 def scan_slice(path: Path, size: int) -> Tensor:
-    """The axial slice of a scan that shows most of the head, as `phantom_slice`.
+    """The axial slice of a scan that shows most of the head, ``(size, size)`` in [-1, 1].
+
+    Rows and columns as of `phantom_slice`.
 
     Args:
         path: NIfTI, or a picture.
+        size: pixels along a side.
 
     Raises:
         InputError: the file cannot be read; see `read_volume`.

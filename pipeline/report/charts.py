@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.files.record.summary import Mean
+
 WIDTH, HEIGHT = 440, 330
 LEFT, RIGHT, TOP, BOTTOM = 50, 20, 12, 46
 ROW_HEIGHT, LABEL_WIDTH = 30, 132
@@ -23,6 +25,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
+        """The pixel of a value; values beyond the ends lie at the ends."""
         low, high, value = (
             (math.log10(max(v, 1e-9)) if self.log else v) for v in (self.low, self.high, value)
         )
@@ -48,8 +51,27 @@ def _nice(step: float) -> float:
 
 
 @dataclass(frozen=True)
+class CaseValue:
+    """A number of a case; ``case`` is its index in the viewer, None where it is not there."""
+
+    name: str
+    value: float
+    case: int | None = None
+
+
+@dataclass(frozen=True)
+class SizeMean:
+    """Mean Dice of ``n`` tumours of a range of volumes in millilitres; None where undefined."""
+
+    low_ml: float
+    high_ml: float
+    mean: float | None
+    n: int
+
+
+@dataclass(frozen=True)
 class Dot:
-    """A case; ``case`` is its index in the viewer, None where it is not there."""
+    """A case at a pixel; ``case`` as of `CaseValue`."""
 
     x: float
     y: float
@@ -164,31 +186,27 @@ def curve_chart(
 
 
 def size_chart(
-    cases: Sequence[tuple[str, float, float, int | None]],
-    strata: Sequence[tuple[float, float, float | None, int]],
+    dices: Sequence[CaseValue],
+    volumes_ml: Mapping[str, float],
+    strata: Sequence[SizeMean],
     *,
     y_title: str,
 ) -> Chart | None:
     """Dice against lesion volume on a logarithmic axis; None without a lesion.
 
     Args:
-        cases: name, volume in mL, Dice, index in the viewer.
-        strata: lower and upper volume, mean Dice, number of cases.
+        dices: of each case, in [0, 1].
+        volumes_ml: name of a case -> volume of its lesion, 0 where it is healthy.
+        strata: drawn as bars where they are defined.
     """
-    cases = [case for case in cases if case[1] > 0 and math.isfinite(case[2])]
-    if not cases:
+    ill = [d for d in dices if math.isfinite(d.value) and volumes_ml[d.name] > 0]
+    if not ill:
         return None
-    volumes = [case[1] for case in cases]
-    low = 10.0 ** math.floor(math.log10(min(volumes)))
-    high = max(10.0 ** math.ceil(math.log10(max(volumes))), 10 * low)
-    x, y = Scale(low, high, LEFT, WIDTH - RIGHT, log=True), Scale(0, 1, HEIGHT - BOTTOM, TOP)
-    dots = [Dot(x(ml), y(d), f"{name}: {ml:.1f} mL, Dice {d:.3f}", i) for name, ml, d, i in cases]
-    bars = [
-        Bar(x(start), x(min(end, high)), y(mean), f"{mean:.2f} (n = {n})")
-        for start, end, mean, n in strata
-        if mean is not None and n
-    ]
-    means = "; ".join(f"from {a:g} mL {m:.2f}, n = {n}" for a, _, m, n in strata if m is not None)
+    x = _volume_scale([volumes_ml[dice.name] for dice in ill])
+    y = Scale(0, 1, HEIGHT - BOTTOM, TOP)
+    means = "; ".join(
+        f"from {s.low_ml:g} mL {s.mean:.2f}, n = {s.n}" for s in strata if s.mean is not None
+    )
     return Chart(
         "Dice by lesion size",
         f"{y_title} of each tumour against its volume. Means: {means}",
@@ -196,15 +214,35 @@ def size_chart(
         x.ticks(),
         y_title,
         y.ticks(),
-        dots=dots,
-        bars=bars,
+        dots=[_size_dot(dice, volumes_ml[dice.name], x, y) for dice in ill],
+        bars=_size_bars(strata, x, y),
     )
+
+
+def _size_bars(strata: Sequence[SizeMean], x: Scale, y: Scale) -> list[Bar]:
+    return [
+        Bar(x(s.low_ml), x(min(s.high_ml, x.high)), y(s.mean), f"{s.mean:.2f} (n = {s.n})")
+        for s in strata
+        if s.mean is not None and s.n
+    ]
+
+
+def _volume_scale(volumes_ml: Sequence[float]) -> Scale:
+    """Whole powers of ten around the volumes."""
+    low = 10.0 ** math.floor(math.log10(min(volumes_ml)))
+    high = max(10.0 ** math.ceil(math.log10(max(volumes_ml))), 10 * low)
+    return Scale(low, high, LEFT, WIDTH - RIGHT, log=True)
+
+
+def _size_dot(dice: CaseValue, volume_ml: float, x: Scale, y: Scale) -> Dot:
+    title = f"{dice.name}: {volume_ml:.1f} mL, Dice {dice.value:.3f}"
+    return Dot(x(volume_ml), y(dice.value), title, dice.case)
 
 
 def row_chart(
     title: str,
-    values: Mapping[str, Sequence[tuple[str, float, int | None]]],
-    means: Mapping[str, tuple[float | None, tuple[float, float] | None]],
+    values: Mapping[str, Sequence[CaseValue]],
+    means: Mapping[str, Mean],
     *,
     x_title: str,
     x_high: float | None = None,
@@ -212,18 +250,18 @@ def row_chart(
     """A row a method: a dot a case, the mean and its interval; None where nothing is defined.
 
     Args:
-        values: method -> name, value, index in the viewer of each case.
-        means: method -> mean, and the ends of its interval.
+        values: method -> a value of each case, >= 0.
+        means: method -> mean, and its interval.
         x_high: upper end of the axis; None takes the highest value.
     """
-    values = {m: [v for v in vs if math.isfinite(v[1])] for m, vs in values.items()}
+    values = {m: [v for v in vs if math.isfinite(v.value)] for m, vs in values.items()}
     if not any(values.values()):
         return None
-    top = max(value for vs in values.values() for _, value, _ in vs)
+    top = max(one.value for vs in values.values() for one in vs)
     height = TOP + ROW_HEIGHT * len(values) + BOTTOM
     x = Scale(0, x_high or max(top * 1.03, 1e-6), LABEL_WIDTH, WIDTH - RIGHT)
     rows = [
-        _row(i, name, own, means.get(name, (None, None)), x)
+        _row(i, name, own, means.get(name, Mean(mean=None)), x)
         for i, (name, own) in enumerate(values.items())
     ]
     return Chart(
@@ -237,24 +275,24 @@ def row_chart(
     )
 
 
-def _row(
-    i: int,
-    name: str,
-    cases: Sequence[tuple[str, float, int | None]],
-    summary: tuple[float | None, tuple[float, float] | None],
-    x: Scale,
-) -> Row:
+def _row(i: int, name: str, cases: Sequence[CaseValue], mean: Mean, x: Scale) -> Row:
     y = TOP + ROW_HEIGHT * (i + 0.5)
-    mean, ends = summary
-    text = "-" if mean is None else f"{mean:.3g}"
+    text = "-" if mean.mean is None else f"{mean.mean:.3g}"
+    ends = _ends(mean)
     if ends is not None:
         text += f" [{ends[0]:.3g}, {ends[1]:.3g}]"
     return Row(
         y,
         name,
         i,
-        None if mean is None else x(mean),
+        None if mean.mean is None else x(mean.mean),
         None if ends is None else (x(ends[0]), x(ends[1])),
-        tuple(Dot(x(v), y, f"{name}, {case}: {v:.3g}", index) for case, v, index in cases),
+        tuple(Dot(x(c.value), y, f"{name}, {c.name}: {c.value:.3g}", c.case) for c in cases),
         text,
     )
+
+
+def _ends(mean: Mean) -> tuple[float, float] | None:
+    """Both ends of the interval, None where one is undefined."""
+    low, high = mean.ci95 or (None, None)
+    return None if low is None or high is None else (low, high)

@@ -35,7 +35,8 @@ def frame_of(brain_mask: np.ndarray, affine: np.ndarray, max_voxels: int) -> Fra
 
     Args:
         brain_mask: ``(X, Y, Z)`` bool; everything is kept where it is empty.
-        affine: voxel index to world (mm).
+        affine: voxel index to world (mm), ``(4, 4)``.
+        max_voxels: of the miniature.
     """
     spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
     box = _box(brain_mask, np.ceil(MARGIN_MM / spacing_mm).astype(int))
@@ -62,14 +63,20 @@ def _box(mask: np.ndarray, margin: np.ndarray) -> tuple[slice, ...]:
 
 def _shape(size: np.ndarray, spacing_mm: np.ndarray, target_mm: float) -> np.ndarray:
     """Voxels along each axis at spacing ``target_mm``, where that is coarser than the source."""
-    return np.maximum(np.rint(size * np.minimum(1, spacing_mm / target_mm)), 1).astype(int)
+    voxels = np.maximum(np.rint(size * np.minimum(1, spacing_mm / target_mm)), 1)
+    return np.asarray(voxels.astype(int))
 
 
 def sample(data: np.ndarray, frame: Frame, *, labels: bool = False) -> np.ndarray:
     """The voxels of a frame: linear between smoothed neighbours, or the nearest for labels.
 
     Args:
-        data: ``(X, Y, Z)`` on the source grid.
+        data: ``(X, Y, Z)`` on the source grid, in any unit.
+        frame: what of it is shown.
+        labels: they are whole numbers that mean something.
+
+    Returns:
+        Of the frame's shape, in the same unit.
     """
     part = data[frame.box]
     if part.shape == frame.shape:
@@ -94,6 +101,8 @@ def encode(data: np.ndarray, affine: np.ndarray, low: float, high: float) -> str
 
     Args:
         data: ``(X, Y, Z)``, finite.
+        affine: voxel index to world (mm), ``(4, 4)``.
+        low, high: in units of ``data``.
     """
     slope = (high - low) / LEVELS if high > low else 1.0
     levels = np.clip(np.rint((data - low) / slope), 0, LEVELS).astype(np.uint8)
@@ -101,7 +110,7 @@ def encode(data: np.ndarray, affine: np.ndarray, low: float, high: float) -> str
 
 
 def encode_labels(labels: np.ndarray, affine: np.ndarray) -> str:
-    """As `encode`, for whole numbers from 0 to 255, which are kept."""
+    """As `encode`, for whole numbers ``(X, Y, Z)`` from 0 to 255, which are kept."""
     return _base64(labels.astype(np.uint8), affine, 1.0, 0.0)
 
 

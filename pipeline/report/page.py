@@ -2,94 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import jinja2
-from tqdm import tqdm
 
-from pipeline.cases.loop import Execution
+from pipeline.cases.loop import Execution, Failures, each_case
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.files.names import REPORT
 from pipeline.files.nifti import make_folder, write_text
 from pipeline.files.record.result import CaseResult
-from pipeline.report.results import (
-    Results,
-    best_others,
-    chosen_cases,
-    cohort_name,
-    is_finite,
-    read_case_results,
-    read_results,
-    score_of,
-)
-from pipeline.report.tables import case_table, charts, method_table, provenance, record_of, tiles
+from pipeline.report.results import Results, best_others, chosen_cases, cohort_name, read_results
+from pipeline.report.tables import case_table, charts, method_table, provenance, tiles
 from pipeline.report.viewer import View, map_top, view_case, view_map
-from pipeline.scores.evaluation import COLUMNS
+from pipeline.report.viewer_data import viewer_data
+from pipeline.scores.tables import COLUMNS
 
-MAX_VIEWS = 20
 MAX_OTHERS = 3
 """Methods whose maps the viewer carries beside the main one's: some 0.1 MB each a case."""
 ASSETS = files("pipeline.report") / "assets"
 
 
-def write_report(
-    folder: Path,
-    *,
-    labels: Path | None = None,
-    method: str | None = None,
-    compare: Sequence[str] | None = None,
-    max_views: int = MAX_VIEWS,
-    execution: Execution = Execution(),
-) -> Path:
-    """Write ``report.html`` into a folder that benchmark, evaluate or detect left.
+@dataclass(frozen=True)
+class ViewOptions:
+    """What a page shows of a folder.
 
-    Args:
+    Attributes:
         labels: where images and labels lie, if the folder does not say it.
         method: that the page is about; None takes ours, or the first.
         compare: methods that the viewer can show instead; None takes the `MAX_OTHERS` best.
         max_views: so many cases get a viewer at most.
+    """
+
+    labels: Path | None = None
+    method: str | None = None
+    compare: Sequence[str] | None = None
+    max_views: int = 20
+
+
+def write_report(
+    folder: Path, options: ViewOptions = ViewOptions(), *, execution: Execution = Execution()
+) -> Path:
+    """Write ``report.html`` into a folder that benchmark, evaluate or detect left.
+
+    A case that cannot be shown is named on the page, and the others are shown.
 
     Returns:
         The page.
 
     Raises:
-        InputError: the folder holds no maps, or not those of ``method`` or ``compare``.
+        InputError: the folder holds no maps, or not those of ``method`` or ``compare``, or no case
+            can be shown.
     """
-    results = read_results(folder, labels=labels, method=method)
-    others = best_others(results, MAX_OTHERS) if compare is None else compare
-    of_others = [of_method(results, other) for other in others if other != results.main]
+    results = read_results(folder, labels=options.labels, method=options.method)
+    names = best_others(results, MAX_OTHERS) if options.compare is None else options.compare
+    others = [results.of_method(name) for name in names if name != results.main]
     make_folder(folder)
-    names = chosen_cases(results, max_views)
-    tops = [_shared_top(each, names) for each in (results, *of_others)]
-    views = []
-    for name in tqdm(names, desc="report", unit="case", disable=not execution.progress):
-        folder_of, record = results.maps[results.main] / name, results.results[name]
-        view = view_case(folder_of, record, results.cases.get(name), top=tops[0])
-        maps = tuple(
-            view_map(each.maps[each.main] / name, each.results[name], each.main, top=top)
-            for each, top in zip(of_others, tops[1:], strict=True)
-            if name in each.results
-        )
-        views.append(replace(view, others=maps))
-    write_text(folder / REPORT, render(results, views))
+    shown = chosen_cases(results, options.max_views)
+    tops = {each.main: _shared_top(each, shown) for each in (results, *others)}
+    views = each_case(
+        {name: name for name in shown},
+        lambda name: _view(results, others, name, tops),
+        description="report",
+        execution=execution,
+    )
+    if not views.done:
+        reason = next(iter(views.failed.values()))
+        raise InputError(f"{folder}: no case can be shown; the first: {reason}")
+    page = render(results, list(views.done.values()), others=others, failed=views.failed)
+    write_text(folder / REPORT, page)
     return folder / REPORT
 
 
-def of_method(results: Results, method: str) -> Results:
-    """The same folder with another method's records.
-
-    Raises:
-        InputError: there are no maps of it.
-    """
-    if method not in results.maps:
-        known = ", ".join(results.maps)
-        raise InputError(f"{results.folder}: no maps of {method!r}; there are {known}")
-    return replace(results, main=method, results=read_case_results(results.maps[method]))
+def _view(
+    results: Results, others: Sequence[Results], name: str, tops: Mapping[str, float]
+) -> View:
+    """A case by the main method and the others; one of those that cannot be shown is a note."""
+    view = view_case(
+        results.maps[results.main] / name,
+        results.results[name],
+        results.cases.get(name),
+        top=tops[results.main],
+    )
+    maps: list[View] = []
+    failures = Failures()
+    for other in others:
+        folder, top = other.maps[other.main] / name, tops[other.main]
+        if reason := other.unreadable.get(name):
+            failures.add(other.main, reason)
+        if name in other.results:
+            with failures.catching(other.main):
+                maps.append(view_map(folder, other.results[name], other.main, top=top))
+    reasons = failures.reasons.items()
+    notes = [f"The map of {method} is not shown: {reason}" for method, reason in reasons]
+    return replace(view, others=tuple(maps), notes=(*view.notes, *notes))
 
 
 def _shared_top(results: Results, names: Sequence[str]) -> float:
@@ -101,137 +110,6 @@ def _shared_top(results: Results, names: Sequence[str]) -> float:
     folder = results.maps[results.main]
     top = map_top([folder / name for name in shown], max(known, default=None))
     return max([top, *cuts])
-
-
-# --- the viewer's part ---------------------------------------------------------------------------
-
-
-def viewer_data(results: Results, views: Sequence[View]) -> dict[str, Any]:
-    """What ``viewer.html.j2`` needs: cases for its list, data for its script, volumes."""
-    cases: list[dict[str, Any]] = []
-    volumes: list[dict[str, str]] = []
-
-    def laid(view: View) -> list[dict[str, Any]]:
-        """Its layers, with their volumes put among those of the page."""
-        names = [f"volume-{len(volumes) + j}" for j in range(len(view.layers))]
-        volumes.extend(
-            {"id": name, "data": layer.data} for name, layer in zip(names, view.layers, strict=True)
-        )
-        return [
-            {
-                "kind": layer.kind,
-                "title": layer.title,
-                "low": layer.low,
-                "high": layer.high,
-                "volume": name,
-            }
-            for name, layer in zip(names, view.layers, strict=True)
-        ]
-
-    for view in views:
-        cases.append(
-            {
-                "name": view.name,
-                "brief": _brief(results, view.name),
-                "facts": _facts(results, view.name),
-                "keys": _keys(results, view.name),
-                "layers": laid(view),
-                "peak_mm": view.peak_mm,
-                "lesion_mm": view.lesion_mm,
-                "threshold": view.threshold,
-                "notes": [*view.notes, *results.results[view.name].notes],
-                "others": [
-                    {
-                        "method": other.name,
-                        "facts": _facts(of_method(results, other.name), view.name),
-                        "layers": laid(other),
-                        "peak_mm": other.peak_mm,
-                        "threshold": other.threshold,
-                        "notes": list(other.notes),
-                    }
-                    for other in view.others
-                ],
-            }
-        )
-    methods = [results.main, *dict.fromkeys(other.name for v in views for other in v.others)]
-    return {
-        "cases": cases,
-        "orders": _orders(results) if len(views) > 1 else [],
-        "methods": methods,
-        "volumes": volumes,
-        "data": {"cases": cases, "methods": methods},
-    }
-
-
-def _keys(results: Results, name: str) -> dict[str, Any]:
-    """What the list of cases can be ordered by; None goes last."""
-    row = results.scores.get(name, {})
-    keys = {
-        "quality": row.get(results.quality),
-        "false": row.get("healthy_fp_ml"),
-        "lesion": row.get("lesion_ml") or None,
-        "score": score_of(results, name),
-    }
-    return {"name": name} | {key: v if is_finite(v) else None for key, v in keys.items()}
-
-
-def _brief(results: Results, name: str) -> str:
-    """One line in the list of cases."""
-    row = results.scores.get(name)
-    if row is None:
-        ml, score = results.results[name].anomalous_ml, score_of(results, name)
-        parts = [
-            f"score {score:.2f}" if is_finite(score) else "",
-            "" if ml is None else f"{ml:.0f} mL called",
-        ]
-        return " · ".join(filter(None, parts))
-    if row["healthy"] == "True":
-        false = row["healthy_fp_ml"]
-        return "healthy" + (f" · {false:.1f} mL false" if is_finite(false) else "")
-    quality = row[results.quality]
-    return f"Dice {quality:.2f} · " * is_finite(quality) + f"{row['lesion_ml']:.0f} mL"
-
-
-FACTS = {
-    "lesion_ml": ("lesion", "{:.1f} mL"),
-    "dice_at_threshold": ("Dice at threshold", "{:.3f}"),
-    "dice_oracle": ("Dice oracle", "{:.3f}"),
-    "auprc": ("AUPRC", "{:.3f}"),
-    "sensitivity": ("sensitivity", "{:.3f}"),
-    "healthy_fp_ml": ("false positives", "{:.1f} mL"),
-    "score": ("score", "{:.3g}"),
-    "p_value": ("p, if healthy", "{:.2g}"),
-    "anomalous_ml": ("called", "{:.1f} mL"),
-    "brain_ml": ("brain", "{:.0f} mL"),
-}
-
-
-def _facts(results: Results, name: str) -> list[tuple[str, str]]:
-    record = record_of(results, name)
-    return [
-        (title, pattern.format(record[key]))
-        for key, (title, pattern) in FACTS.items()
-        if is_finite(record.get(key)) and not (key == "lesion_ml" and record[key] == 0)
-    ]
-
-
-def _orders(results: Results) -> list[dict[str, str]]:
-    labelled = {
-        "quality:up": "lowest Dice first",
-        "quality:down": "highest Dice first",
-        "false:down": "most false positives in healthy brains",
-        "lesion:down": "largest lesion first",
-    }
-    always = {
-        "score:down": "highest score first",
-        "score:up": "lowest score first",
-        "name:up": "name",
-    }
-    orders = (labelled if results.scores else {}) | always
-    return [{"key": key, "title": title} for key, title in orders.items()]
-
-
-# --- the page ------------------------------------------------------------------------------------
 
 
 def environment() -> jinja2.Environment:
@@ -258,10 +136,23 @@ def render_viewer(folder: Path, result: CaseResult, title: str) -> str:
     return template.render(asset=asset, title=title, viewer=viewer)
 
 
-def render(results: Results, views: Sequence[View]) -> str:
-    """The page."""
+def render(
+    results: Results,
+    views: Sequence[View],
+    *,
+    others: Sequence[Results] = (),
+    failed: Mapping[str, str] = {},
+) -> str:
+    """The page.
+
+    Args:
+        results: of the method that it is about.
+        views: the cases that get a viewer.
+        others: of the further methods that the views show.
+        failed: case -> why it cannot be shown.
+    """
     method = results.method_summaries.get(results.main)
-    failed = {} if method is None else method.failed
+    shown = [view.name for view in views]
     return (
         environment()
         .get_template("report.html.j2")
@@ -271,12 +162,13 @@ def render(results: Results, views: Sequence[View]) -> str:
             results=results,
             n_cases=len(results.results),
             tiles=tiles(results),
-            viewer=viewer_data(results, views),
+            viewer=viewer_data(results, views, others),
             headings=list(COLUMNS),
             methods=method_table(results),
-            charts=charts(results, views),
-            cases=case_table(results, views),
-            failed=failed,
+            charts=charts(results, shown),
+            cases=case_table(results, shown),
+            not_scored={} if method is None else method.failed,
+            not_shown={**results.unreadable, **failed},
             provenance=provenance(results),
         )
     )

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.loop import QUIET, Outcomes, each_case
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
-from pipeline.files.names import ANOMALY_MAP, CASE_SCORES, DATALIST, MAPS
+from pipeline.files.names import ANOMALY_MAP, DATALIST, MAPS
 from pipeline.files.record.result import CaseResult
 from pipeline.files.record.summary import Curve, Curves, MethodSummary, Summary
-from pipeline.scores.evaluation import method_of
-
-Row = Mapping[str, Any]
-"""A row of cases.csv, numbers as floats, NaN where empty."""
+from pipeline.scores.case_rows import CaseRow, read_rows
+from pipeline.scores.evaluate import method_of
 
 
 @dataclass(frozen=True)
@@ -28,10 +25,11 @@ class Results:
     Attributes:
         maps: method -> folder of ``<case>/anomaly.nii.gz``.
         main: the method that the page is about.
-        summary, curves: of `scores.evaluation.write_results`; none where nothing was scored.
-        rows: method -> case -> row of ``cases.csv``.
-        cases: name -> where images and label lie, as far as the folder says it.
         results: case -> ``result.json`` of the main method.
+        summary, curves: of `scores.tables.write_results`; none where nothing was scored.
+        rows: method -> case -> row of ``cases.csv``, of those that could be scored.
+        cases: name -> where images and label lie, as far as the folder says it.
+        unreadable: case of the main method -> why its ``result.json`` cannot be read.
     """
 
     folder: Path
@@ -40,11 +38,12 @@ class Results:
     results: Mapping[str, CaseResult]
     summary: Summary | None = None
     curves: Mapping[str, Curve] = field(default_factory=dict)
-    rows: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)
+    rows: Mapping[str, Mapping[str, CaseRow]] = field(default_factory=dict)
     cases: Mapping[str, Case] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def scores(self) -> Mapping[str, Row]:
+    def scores(self) -> Mapping[str, CaseRow]:
         """Case -> row of the main method."""
         return self.rows.get(self.main, {})
 
@@ -57,40 +56,85 @@ class Results:
     def quality(self) -> str:
         """The Dice that cases are ordered by: at the threshold, where there is one."""
         key = "dice_at_threshold"
-        known = any(is_finite(row.get(key)) for row in self.scores.values())
+        known = any(key in row.numbers for row in self.scores.values())
         return key if known else "dice_oracle"
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """What is known of a case: its scores, and what its result alone says."""
+        result = self.results[name]
+        stated = {key: getattr(result, key) for key in _OF_RESULT}
+        known = {key: v for key, v in stated.items() if v is not None and math.isfinite(v)}
+        row = self.scores.get(name)
+        return known if row is None else {**known, **row.numbers}
+
+    def score(self, name: str) -> float:
+        """The score of a case by the main method, minus infinity where there is none."""
+        row = self.scores.get(name)
+        value = self.results[name].score if row is None else row.numbers.get("score")
+        return value if value is not None and math.isfinite(value) else -math.inf
+
+    def of_method(self, method: str) -> Results:
+        """The same folder with another method's records.
+
+        Raises:
+            InputError: there are no maps of it.
+        """
+        if method not in self.maps:
+            known = ", ".join(self.maps)
+            raise InputError(f"{self.folder}: no maps of {method!r}; there are {known}")
+        read = read_case_results(self.maps[method])
+        return replace(self, main=method, results=read.done, unreadable=read.failed)
+
+
+_OF_RESULT = ("score", "p_value", "anomalous_ml", "brain_ml", "seconds")
 
 
 def read_results(folder: Path, *, labels: Path | None = None, method: str | None = None) -> Results:
-    """Everything but the volumes; arguments and errors as in `report.write_report`."""
+    """Everything but the volumes.
+
+    Args:
+        folder: that benchmark, evaluate or detect left.
+        labels: where images and labels lie, if the folder does not say it.
+        method: that it is about; None takes ours, or the first.
+
+    Raises:
+        InputError: the folder holds no maps, or not those of ``method``, or no result can be read.
+    """
     maps = _method_folders(folder)
     main = method or (OURS if OURS in maps else next(iter(maps)))
-    if main not in maps:
-        raise InputError(f"{folder}: no maps of {main!r}; there are {', '.join(maps)}")
-    results = read_case_results(maps[main])
-    summary = Summary.of(folder)
-    if summary is not None and main not in summary.methods:
-        summary = None
-    curves = Curves.of(folder)
-    return Results(
-        folder,
-        maps,
-        main,
-        results,
-        summary,
-        {} if curves is None else curves.methods,
-        {} if summary is None else _read_rows(folder / CASE_SCORES),
-        {case.name: case for case in _find_cases(folder, labels, results)},
-    )
+    results = Results(folder, maps, main, {}).of_method(main)
+    if not results.results:
+        raise InputError(next(iter(results.unreadable.values())))
+    cases = {case.name: case for case in _find_cases(folder, labels, results.results)}
+    summary, curves = Summary.of(folder), Curves.of(folder)
+    if curves is not None:
+        results = replace(results, curves=curves.methods)
+    if summary is not None and main in summary.methods:
+        results = replace(results, summary=summary, rows=_rows(folder))
+    return replace(results, cases=cases)
 
 
-def read_case_results(folder: Path) -> dict[str, CaseResult]:
-    """Case -> its record, an empty one where a method of somebody else wrote none.
+def read_case_results(folder: Path) -> Outcomes[CaseResult]:
+    """The record of every case, an empty one where a method of somebody else wrote none.
 
     Args:
         folder: of one method's ``<case>/``.
     """
-    return {path.name: CaseResult.of(path) or CaseResult() for path in case_folders(folder)}
+    return each_case(
+        {path.name: path for path in case_folders(folder)},
+        lambda path: CaseResult.of(path) or CaseResult(),
+        description="read",
+        execution=QUIET,
+    )
+
+
+def _rows(folder: Path) -> dict[str, dict[str, CaseRow]]:
+    """Method -> case -> row, of those that could be scored."""
+    rows: dict[str, dict[str, CaseRow]] = {}
+    for row in read_rows(folder):
+        if not row.error:
+            rows.setdefault(row.method, {})[row.case] = row
+    return rows
 
 
 def _find_cases(
@@ -122,6 +166,7 @@ def _method_folders(folder: Path) -> dict[str, Path]:
 
 
 def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
+    """By the order of the summary, then by name."""
     return (order.index(name) if name in order else len(order), name)
 
 
@@ -130,43 +175,20 @@ def case_folders(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob(f"*/{ANOMALY_MAP}"))
 
 
-def _read_rows(path: Path) -> dict[str, dict[str, Row]]:
-    rows: dict[str, dict[str, Row]] = {}
-    if not path.is_file():
-        return rows
-    with path.open(encoding="utf-8", newline="") as handle:
-        for row in csv.DictReader(handle):
-            if not row.get("error"):
-                rows.setdefault(row["method"], {})[row["case"]] = {
-                    key: _value(text) for key, text in row.items()
-                }
-    return rows
-
-
-def _value(text: str | None) -> Any:
-    try:
-        return float(text) if text else math.nan
-    except ValueError:
-        return text
-
-
-def is_finite(value: Any) -> bool:
-    """Whether it is a number, and not NaN or infinite."""
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
 def chosen_cases(results: Results, limit: int) -> list[str]:
     """Cases that get a viewer: all, or the worst and the best tumours and some healthy ones."""
     names = list(results.results)
     if len(names) <= limit:
         return names
-    by_score = sorted(names, key=lambda name: -score_of(results, name))
-    ill = [n for n in by_score if is_finite(results.scores.get(n, {}).get(results.quality))]
-    well = [n for n in by_score if n not in ill]
+    by_score = sorted(names, key=lambda name: -results.score(name))
+    qualities = {name: row.numbers.get(results.quality) for name, row in results.scores.items()}
+    tumours = {name: quality for name, quality in qualities.items() if quality is not None}
+    ill = [name for name in by_score if name in tumours]
+    well = [name for name in by_score if name not in tumours]
     if not ill:
         return by_score[:limit]
     n_well = min(len(well), max(limit // 4, limit - len(ill)))
-    ill.sort(key=lambda name: results.scores[name][results.quality])
+    ill.sort(key=lambda name: tumours[name])
     n_ill = min(limit - n_well, len(ill))
     worst = ill[: (n_ill + 1) // 2]
     return sorted([*worst, *ill[len(ill) - n_ill + len(worst) :], *well[:n_well]])
@@ -193,10 +215,3 @@ def best_others(results: Results, limit: int) -> list[str]:
 
     others = [name for name in results.maps if name != results.main]
     return sorted(others, key=lambda name: -area(name))[:limit]
-
-
-def score_of(results: Results, name: str) -> float:
-    """The score of a case by the main method, minus infinity where there is none."""
-    row = results.scores.get(name)
-    value = results.results[name].score if row is None else row.get("score")
-    return float(value) if value is not None and is_finite(value) else -math.inf

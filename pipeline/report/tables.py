@@ -3,52 +3,93 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from pipeline.detection.methods import METHODS
-from pipeline.files.record.result import CaseResult
-from pipeline.files.record.summary import Mean, MethodSummary
-from pipeline.report.charts import Chart, curve_chart, row_chart, size_chart
-from pipeline.report.results import Results, Row, is_finite, score_of
-from pipeline.report.viewer import View
-from pipeline.scores.evaluation import COLUMNS, SIZES_ML, pretty
+from pipeline.files.record.result import CaseResult, Provenance, Software, Threshold
+from pipeline.files.record.summary import Mean, MethodSummary, Summary
+from pipeline.report.charts import CaseValue, Chart, SizeMean, curve_chart, row_chart, size_chart
+from pipeline.report.results import Results
+from pipeline.scores.summary import SIZES_ML
+from pipeline.scores.tables import COLUMNS, pretty
 
 
-def _cell(method: MethodSummary, heading: str) -> dict[str, str]:
+@dataclass(frozen=True)
+class Cell:
+    """A number of a heading of `COLUMNS` as text, and its interval, "" where there is none."""
+
+    heading: str
+    text: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """A method in the table of methods.
+
+    Attributes:
+        main: the page is about it.
+        about: what it does; "" for a method of somebody else.
+    """
+
+    name: str
+    main: bool
+    about: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class CaseLine:
+    """A case in `CaseTable`; ``case`` is its index in the viewer, None where it is not there."""
+
+    name: str
+    case: int | None
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """Every case with the columns that any of them has."""
+
+    headings: tuple[str, ...]
+    rows: tuple[CaseLine, ...]
+
+
+def _cell(method: MethodSummary, heading: str) -> Cell:
     value = COLUMNS[heading](method)
     interval = ""
     if value.ci95 is not None:
         interval = f"{pretty(heading, value.ci95[0])} to {pretty(heading, value.ci95[1])}"
-    return {"text": pretty(heading, value.mean), "interval": interval}
+    return Cell(heading, pretty(heading, value.mean), interval)
 
 
-def method_table(results: Results) -> list[dict[str, Any]]:
+def method_table(results: Results) -> list[MethodRow]:
     """A row a method."""
     return [
-        {
-            "name": name,
-            "main": name == results.main,
-            "about": METHODS[name].summary if name in METHODS else "",
-            "cells": [_cell(method, heading) for heading in COLUMNS],
-        }
+        MethodRow(
+            name,
+            name == results.main,
+            METHODS[name].summary if name in METHODS else "",
+            tuple(_cell(method, heading) for heading in COLUMNS),
+        )
         for name, method in results.method_summaries.items()
     ]
 
 
-def charts(results: Results, views: Sequence[View]) -> list[Chart]:
-    """Those for which there are numbers."""
-    index = {view.name: i for i, view in enumerate(views)}
+def charts(results: Results, shown: Sequence[str]) -> list[Chart]:
+    """Those for which there are numbers.
+
+    Args:
+        shown: names of the cases in the viewer, in its order.
+    """
+    index = {name: i for i, name in enumerate(shown)}
     quality = results.quality
     dice = "Dice at the threshold" if quality == "dice_at_threshold" else "Dice, oracle"
-    of_sizes = size_chart(
-        [
-            (name, row["lesion_ml"], row[quality], index.get(name))
-            for name, row in results.scores.items()
-        ],
-        _strata(results),
-        y_title=dice,
-    )
+    volumes = {name: row.numbers.get("lesion_ml", 0.0) for name, row in results.scores.items()}
+    dices = _values(results, quality, index).get(results.main, [])
+    of_sizes = size_chart(dices, volumes, _strata(results), y_title=dice)
     of_methods = row_chart(
         f"{dice}, by method",
         _values(results, quality, index),
@@ -76,7 +117,6 @@ def _methods(results: Results) -> dict[str, MethodSummary]:
 def _curve_charts(results: Results) -> list[Chart | None]:
     methods = _methods(results)
     known = {name: results.curves[name] for name in methods if name in results.curves}
-
     return [
         curve_chart(
             "Precision and recall",
@@ -95,35 +135,33 @@ def _curve_charts(results: Results) -> list[Chart | None]:
     ]
 
 
-def _strata(results: Results) -> list[tuple[float, float, float | None, int]]:
+def _strata(results: Results) -> list[SizeMean]:
     method = results.method_summaries.get(results.main)
     strata = {} if method is None else method.by_size
     return [
-        (*SIZES_ML[name], getattr(stratum, results.quality), stratum.n)
+        SizeMean(*SIZES_ML[name], getattr(stratum, results.quality), stratum.n)
         for name, stratum in strata.items()
         if name in SIZES_ML
     ]
 
 
-def _values(
-    results: Results, key: str, index: Mapping[str, int]
-) -> dict[str, list[tuple[str, float, int | None]]]:
-    """Of each case; those of the main method with their place in the viewer."""
+def _values(results: Results, key: str, index: Mapping[str, int]) -> dict[str, list[CaseValue]]:
+    """Of each case that has one; those of the main method with their place in the viewer."""
     return {
         name: [
-            (case, row[key], index.get(case) if name == results.main else None)
+            CaseValue(case, row.numbers[key], index.get(case) if name == results.main else None)
             for case, row in results.rows.get(name, {}).items()
+            if key in row.numbers
         ]
         for name in _methods(results)
     }
 
 
-def _means(results: Results, key: str) -> dict[str, Any]:
-    values = {name: _value(method, key) for name, method in _methods(results).items()}
-    return {name: (value.mean, value.ci95) for name, value in values.items()}
+def _means(results: Results, key: str) -> dict[str, Mean]:
+    return {name: _mean(method, key) for name, method in _methods(results).items()}
 
 
-def _value(method: MethodSummary, key: str) -> Mean:
+def _mean(method: MethodSummary, key: str) -> Mean:
     if key == "healthy_fp_ml":
         return Mean(mean=method.healthy_fp_ml, ci95=method.healthy_fp_ml_ci95)
     return method.means[key]
@@ -145,70 +183,82 @@ CASE_COLUMNS = {
 }
 
 
-def case_table(results: Results, views: Sequence[View]) -> dict[str, Any]:
-    """Every case, the worst first, with the columns that any of them has."""
-    index = {view.name: i for i, view in enumerate(views)}
-    records = {name: record_of(results, name) for name in results.results}
-    used = [k for k in CASE_COLUMNS if any(is_finite(r.get(k)) for r in records.values())]
+def case_table(results: Results, shown: Sequence[str]) -> CaseTable:
+    """Every case, the worst first, with the columns that any of them has.
 
-    def place(name: str) -> tuple[bool, float, float]:
-        quality = records[name].get(results.quality)
-        known = is_finite(quality)
-        return not known, float(quality or 0) if known else 0.0, -score_of(results, name)
+    Args:
+        shown: names of the cases in the viewer, in its order.
+    """
+    index = {name: i for i, name in enumerate(shown)}
+    numbers = {name: results.numbers(name) for name in results.results}
+    used = [key for key in CASE_COLUMNS if any(key in known for known in numbers.values())]
 
-    rows = [
-        {"name": name, "case": index.get(name), "cells": [_rounded(records[name], k) for k in used]}
-        for name in sorted(records, key=place)
-    ]
-    return {"headings": [CASE_COLUMNS[key][0] for key in used], "rows": rows}
+    def place(name: str) -> tuple[float, float]:
+        return numbers[name].get(results.quality, math.inf), -results.score(name)
 
-
-def record_of(results: Results, name: str) -> Row:
-    """What is known of a case: the row of its scores, and what its result alone says."""
-    result = results.results[name]
-    stated = {key: getattr(result, key) for key in _OF_RESULT}
-    return {**stated, **results.scores.get(name, {})}
+    rows = (
+        CaseLine(name, index.get(name), tuple(_rounded(numbers[name], key) for key in used))
+        for name in sorted(numbers, key=place)
+    )
+    return CaseTable(tuple(CASE_COLUMNS[key][0] for key in used), tuple(rows))
 
 
-_OF_RESULT = ("score", "p_value", "anomalous_ml", "brain_ml", "seconds")
-
-
-def _rounded(record: Row, key: str) -> str:
-    value = record.get(key)
-    return f"{value:.{CASE_COLUMNS[key][1]}f}" if is_finite(value) else "-"
+def _rounded(numbers: Mapping[str, float], key: str) -> str:
+    return f"{numbers[key]:.{CASE_COLUMNS[key][1]}f}" if key in numbers else "-"
 
 
 def provenance(results: Results) -> list[tuple[str, str]]:
     """What made the numbers and the maps, as far as the files say it."""
     result = next(iter(results.results.values()), CaseResult())
-    made = result.provenance
-    summary = results.summary
-    scored_by = None if summary is None else summary.made_by
-    software = result.software or (scored_by.software if scored_by is not None else None)
-    versions = {} if software is None else software.to_json()
-    entries = {
-        "Cohort": None if summary is None else summary.cohort,
-        "Command": result.command,
-        "Scored by": None if scored_by is None else scored_by.command,
-        "Software": ", ".join(f"{name} {v}" for name, v in versions.items() if v),
-        "Seed": None if made is None else made.seed,
-        "Weights, SHA-256": None if made is None else made.weights_sha256,
-        "Atlases, SHA-256": None if made is None else made.atlases_sha256,
-        "Threshold": None if result.threshold is None else result.threshold.rule,
-        "Written": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-    }
+    entries = _scoring(results.summary) | _detection(result)
     if entries["Scored by"] == entries["Command"]:
         del entries["Scored by"]
-    return [(name, str(value)) for name, value in entries.items() if value not in (None, "")]
+    if result.software is not None:
+        entries["Software"] = _versions(result.software)
+    entries["Written"] = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    return [(name, entries[name]) for name in PROVENANCE if entries.get(name)]
+
+
+PROVENANCE = (
+    *("Cohort", "Command", "Scored by", "Software", "Seed", "Weights, SHA-256"),
+    *("Atlases, SHA-256", "Threshold", "Written"),
+)
+"""Entries in the order of the page."""
+
+
+def _scoring(summary: Summary | None) -> dict[str, str]:
+    if summary is None:
+        return {"Scored by": ""}
+    made_by = summary.made_by
+    if made_by is None:
+        return {"Cohort": summary.cohort, "Scored by": ""}
+    versions = _versions(made_by.software)
+    return {"Cohort": summary.cohort, "Scored by": made_by.command, "Software": versions}
+
+
+def _detection(result: CaseResult) -> dict[str, str]:
+    made = result.provenance or Provenance()
+    threshold = result.threshold or Threshold()
+    return {
+        "Command": result.command or "",
+        "Seed": "" if made.seed is None else str(made.seed),
+        "Weights, SHA-256": made.weights_sha256 or "",
+        "Atlases, SHA-256": made.atlases_sha256 or "",
+        "Threshold": threshold.rule or "",
+    }
+
+
+def _versions(software: Software) -> str:
+    return ", ".join(f"{name} {version}" for name, version in software.to_json().items() if version)
 
 
 TILES = ("AUPRC", "Dice at threshold", "image AUROC", "healthy FP mL")
 
 
-def tiles(results: Results) -> list[dict[str, str]]:
+def tiles(results: Results) -> list[Cell]:
     """The few numbers that the page leads with."""
     method = results.method_summaries.get(results.main)
     if method is None:
         return []
-    found = [{"name": heading, **_cell(method, heading)} for heading in TILES]
-    return [tile for tile in found if tile["text"] != "-"]
+    cells = [_cell(method, heading) for heading in TILES]
+    return [cell for cell in cells if cell.text != "-"]

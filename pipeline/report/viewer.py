@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy import ndimage
 
 from pipeline.cases.cohort import Case, ImageFile
 from pipeline.cases.loading import same_grid
+from pipeline.cases.loop import QUIET, each_case
 from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, pseudo_healthy_modality
 from pipeline.files.nifti import Volume, read_labels, read_volume_or_zeros
@@ -56,7 +57,7 @@ class View:
         layers: what lies below comes first.
         peak_mm, lesion_mm: world coordinates of the highest value of the map, and of the middle of
             the lesion; None where there is none.
-        threshold: of the mask.
+        threshold: value of the map above which it is in the mask.
         notes: what could not be shown, and why.
         others: the map and mask of further methods, by whose names they go.
     """
@@ -74,9 +75,12 @@ def map_top(folders: Sequence[Path], threshold: float | None = None) -> float:
     """The upper end of a colour scale that several cases share, so that healthy brains look so.
 
     Args:
+        folders: of cases; a map that cannot be read has no part in it.
         threshold: of the maps; the end is no further than `MAX_TOP` times it.
     """
-    top = max((_top(folder) for folder in folders), default=1.0) or 1.0
+    by_folder = {str(folder): folder for folder in folders}
+    tops = each_case(by_folder, _top, description="scale", execution=QUIET).done
+    top = max(tops.values(), default=1.0) or 1.0
     return min(top, MAX_TOP * threshold) if threshold and threshold > 0 else top
 
 
@@ -103,9 +107,8 @@ def view_case(
 
     Args:
         folder: holds ``anomaly.nii.gz`` and, where they were made, the other volumes of
-            `source_maps.write_result`.
-        result: its record; it says where the images lie if ``case`` is
-            None.
+            `detection.source_maps.write_result`.
+        result: its record; it says where the images lie if ``case`` is None.
         case: with images and label.
         top: upper end of the colour scale of the map; None takes this case's own.
 
@@ -113,22 +116,25 @@ def view_case(
         InputError: there is no readable map.
     """
     anomaly = read_volume_or_zeros(folder / ANOMALY_MAP)
-    notes: list[str] = []
-    images = _images(case.images if case else images_of(result), anomaly, notes)
-    restored = _restored(folder, anomaly, notes)
+    beside = _Beside(anomaly)
+    images = _images(case.images if case else images_of(result), beside)
+    restored = _restored(folder, beside)
     brain = _brain(folder, anomaly)
     n_detailed = max(len(images) + len(restored), 1)
-    fine = frame_of(brain, anomaly.affine, IMAGE_VOXELS * 2 // max(n_detailed, 2))
-    coarse = frame_of(brain, anomaly.affine, MAP_VOXELS)
-    found, peak_mm = _found(folder, anomaly, fine, coarse, top, notes)
-    layers = [*_detailed(images, restored, brain, fine, coarse), *found]
+    frames = _Frames(
+        frame_of(brain, anomaly.affine, IMAGE_VOXELS * 2 // max(n_detailed, 2)),
+        frame_of(brain, anomaly.affine, MAP_VOXELS),
+    )
+    found, peak_mm = _map_layers(folder, beside, frames, top)
+    layers = [*_detailed(images, restored, brain, frames), *found]
     lesion_mm = None
     if case is not None and case.label is not None:
-        label = _labels(case.label, anomaly, notes)
+        label = beside.labels(case.label)
         if label is not None and label.any():
-            layers.append(_outlined("label", "Label", label, fine))
+            layers.append(_outlined("label", "Label", label, frames.fine))
             lesion_mm = _middle_mm(label > 0, anomaly.affine)
-    return View(folder.name, tuple(layers), peak_mm, lesion_mm, result.mask_cut, tuple(notes))
+    notes = tuple(beside.notes)
+    return View(folder.name, tuple(layers), peak_mm, lesion_mm, result.mask_cut, notes)
 
 
 def view_map(folder: Path, result: CaseResult, method: str, *, top: float) -> View:
@@ -138,82 +144,91 @@ def view_map(folder: Path, result: CaseResult, method: str, *, top: float) -> Vi
         InputError: there is no readable map.
     """
     anomaly = read_volume_or_zeros(folder / ANOMALY_MAP)
-    notes: list[str] = []
-    brain = _brain(folder, anomaly)
+    beside, brain = _Beside(anomaly), _brain(folder, anomaly)
     fine, coarse = (
         frame_of(brain, anomaly.affine, voxels) for voxels in (IMAGE_VOXELS, MAP_VOXELS)
     )
-    layers, peak_mm = _found(folder, anomaly, fine, coarse, top, notes)
-    return View(method, tuple(layers), peak_mm, threshold=result.mask_cut, notes=tuple(notes))
+    layers, peak_mm = _map_layers(folder, beside, _Frames(fine, coarse), top)
+    notes = tuple(beside.notes)
+    return View(method, tuple(layers), peak_mm, threshold=result.mask_cut, notes=notes)
 
 
-def _found(
-    folder: Path,
-    anomaly: Volume,
-    fine: Frame,
-    coarse: Frame,
-    top: float | None,
-    notes: list[str],
+@dataclass(frozen=True)
+class _Frames:
+    """Of images, masks and labels, and of what was made on the working grid."""
+
+    fine: Frame
+    coarse: Frame
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Reads what lies on the grid of a map, and notes what cannot be shown."""
+
+    anomaly: Volume
+    notes: list[str] = field(default_factory=list)
+
+    def volume(self, file: ImageFile, what: str) -> np.ndarray | None:
+        """Voxels ``(X, Y, Z)``, None where the file is missing or on another grid."""
+        try:
+            volume = read_volume_or_zeros(file.path, file.channel)
+        except InputError as error:
+            self.notes.append(f"{what} is not shown: {error}")
+            return None
+        if not same_grid(volume, self.anomaly):
+            self.notes.append(f"{what} is not shown: it lies on another grid than the map.")
+            return None
+        return volume.data
+
+    def labels(self, file: ImageFile) -> np.ndarray | None:
+        """Whole numbers from 0 to `MAX_LABEL`, as `volume`; a missing file is no fault."""
+        if not file.path.is_file():
+            return None
+        try:
+            volume = read_labels(file.path, file.channel)
+        except InputError as error:
+            self.notes.append(str(error))
+            return None
+        if not same_grid(volume, self.anomaly):
+            name = file.path.name
+            self.notes.append(f"{name} is not shown: it lies on another grid than the map.")
+            return None
+        return np.asarray(np.clip(volume.data, 0, MAX_LABEL))
+
+
+def _map_layers(
+    folder: Path, beside: _Beside, frames: _Frames, top: float | None
 ) -> tuple[list[Layer], tuple[float, ...] | None]:
     """Map and mask of a folder, and where the map is highest."""
-    small_map = np.clip(sample(anomaly.data, coarse), 0, None)
+    small_map = np.clip(sample(beside.anomaly.data, frames.coarse), 0, None)
     high = top or _top(folder) or 1.0
-    layers = [_continuous("map", "Anomaly map", small_map, coarse, 0.0, high)]
-    if (mask := _labels(ImageFile(folder / ANOMALY_MASK), anomaly, notes)) is not None:
-        layers.append(_outlined("mask", "Mask", mask, fine))
-    return layers, _peak_mm(small_map, coarse)
+    layers = [_continuous("map", "Anomaly map", small_map, frames.coarse, (0.0, high))]
+    if (mask := beside.labels(ImageFile(folder / ANOMALY_MASK))) is not None:
+        layers.append(_outlined("mask", "Mask", mask, frames.fine))
+    return layers, _peak_mm(small_map, frames.coarse)
 
 
-def _images(
-    files: Mapping[str, ImageFile], anomaly: Volume, notes: list[str]
-) -> dict[str, np.ndarray]:
+def _images(files: Mapping[str, ImageFile], beside: _Beside) -> dict[str, np.ndarray]:
     images = {}
     for modality, file in files.items():
-        volume = _on_grid(file, anomaly, f"The {modality.upper()} image", notes)
-        if volume is not None:
-            images[modality.upper()] = volume.data
+        data = beside.volume(file, f"The {modality.upper()} image")
+        if data is not None:
+            images[modality.upper()] = data
     if not files:
-        notes.append("Nothing says which image the map was made from.")
+        beside.notes.append("Nothing says which image the map was made from.")
     return images
 
 
-def _restored(folder: Path, anomaly: Volume, notes: list[str]) -> dict[str, np.ndarray]:
+def _restored(folder: Path, beside: _Beside) -> dict[str, np.ndarray]:
     restored = {}
     for path in sorted(folder.iterdir()):
         modality = pseudo_healthy_modality(path.name)
         if modality is None:
             continue
-        volume = _on_grid(ImageFile(path), anomaly, "The pseudo-healthy image", notes)
-        if volume is not None:
-            restored[f"Pseudo-healthy {modality.upper()}".strip()] = volume.data
+        data = beside.volume(ImageFile(path), "The pseudo-healthy image")
+        if data is not None:
+            restored[f"Pseudo-healthy {modality.upper()}".strip()] = data
     return restored
-
-
-def _on_grid(file: ImageFile, anomaly: Volume, what: str, notes: list[str]) -> Volume | None:
-    """The volume of a file, or None and a note where it is missing or on another grid."""
-    try:
-        volume = read_volume_or_zeros(file.path, file.channel)
-    except InputError as error:
-        notes.append(f"{what} is not shown: {error}")
-        return None
-    if not same_grid(volume, anomaly):
-        notes.append(f"{what} is not shown: it lies on another grid than the map.")
-        return None
-    return volume
-
-
-def _labels(file: ImageFile, anomaly: Volume, notes: list[str]) -> np.ndarray | None:
-    if not file.path.is_file():
-        return None
-    try:
-        volume = read_labels(file.path, file.channel)
-    except InputError as error:
-        notes.append(str(error))
-        return None
-    if not same_grid(volume, anomaly):
-        notes.append(f"{file.path.name} is not shown: it lies on another grid than the map.")
-        return None
-    return np.clip(volume.data, 0, MAX_LABEL)
 
 
 def _brain(folder: Path, anomaly: Volume) -> np.ndarray:
@@ -226,29 +241,33 @@ def _detailed(
     images: Mapping[str, np.ndarray],
     restored: Mapping[str, np.ndarray],
     brain: np.ndarray,
-    fine: Frame,
-    coarse: Frame,
+    frames: _Frames,
 ) -> list[Layer]:
     """Layers of the images, and of the restored ones in the same windows."""
     layers, windows = [], []
     for title, data in images.items():
-        inside = data[brain] if brain.any() else data
-        low, high = min(float(inside.min()), 0.0), float(np.quantile(inside, BRIGHT_QUANTILE))
-        windows.append((low, high if high > low else low + 1.0))
-        layers.append(_continuous("image", title, sample(data, fine), fine, *windows[-1]))
+        windows.append(_window(data[brain] if brain.any() else data))
+        small = sample(data, frames.fine)
+        layers.append(_continuous("image", title, small, frames.fine, windows[-1]))
     for i, (title, data) in enumerate(restored.items()):
-        small = sample(data, coarse)
+        small = sample(data, frames.coarse)
         window = (0.0, float(small.max()) or 1.0)
         if windows:
             window = windows[min(i, len(windows) - 1)]
-        layers.append(_continuous("restored", title, small, coarse, *window))
+        layers.append(_continuous("restored", title, small, frames.coarse, window))
     return layers
 
 
+def _window(inside: np.ndarray) -> tuple[float, float]:
+    """The range of an image that is shown, from its brain voxels ``(n,)``."""
+    low, high = min(float(inside.min()), 0.0), float(np.quantile(inside, BRIGHT_QUANTILE))
+    return low, high if high > low else low + 1.0
+
+
 def _continuous(
-    kind: Kind, title: str, small: np.ndarray, frame: Frame, low: float, high: float
+    kind: Kind, title: str, small: np.ndarray, frame: Frame, window: tuple[float, float]
 ) -> Layer:
-    return Layer(kind, title, low, high, encode(small, frame.affine, low, high))
+    return Layer(kind, title, *window, encode(small, frame.affine, *window))
 
 
 def _outlined(kind: Kind, title: str, labels: np.ndarray, frame: Frame) -> Layer:
@@ -272,5 +291,5 @@ def _middle_mm(lesion: np.ndarray, affine: np.ndarray) -> tuple[float, ...]:
     return _world((*nearest, z), affine)
 
 
-def _world(index: Sequence[Any], affine: np.ndarray) -> tuple[float, ...]:
+def _world(index: Sequence[int | np.intp], affine: np.ndarray) -> tuple[float, ...]:
     return tuple(round(float(v), 2) for v in (affine @ [*map(float, index), 1.0])[:3])

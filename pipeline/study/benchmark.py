@@ -17,14 +17,15 @@ from pipeline.detection.choice import runnable, select_methods
 from pipeline.detection.detect import detect_cases
 from pipeline.detection.detector import make_detector
 from pipeline.errors import InputError
-from pipeline.figures.panels import benchmark_figures
+from pipeline.figures.cases import benchmark_figures
 from pipeline.files.names import MAPS
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig
 from pipeline.run.locate import run_folder, shipped_run
 from pipeline.run.model import Model, load_model, usable_device
-from pipeline.scores.evaluation import evaluate_folder, write_results
+from pipeline.scores.evaluate import Scoring, evaluate_folder
+from pipeline.scores.tables import write_results
 from pipeline.study.completion import complete_calibration
 from pipeline.study.people import models_by_noise, seen_before
 from pipeline.study.selection import Paths, as_paths, find_beside, find_said, healthy_of
@@ -61,7 +62,7 @@ class Benchmark:
 
     Attributes:
         summary: as in ``summary.json``.
-        pictures: a page of cases, None where no case had a map.
+        pictures: a page of cases, None where no case could be drawn.
         failed: case, or path without one -> reason.
     """
 
@@ -214,7 +215,11 @@ def compare(
         raise InputError(f"no case could be processed; the first: {next(iter(failed.values()))}")
     scores = {
         name: evaluate_folder(
-            folders[name], good, method=name, seed=contest.seed, execution=execution
+            folders[name],
+            good,
+            method=name,
+            scoring=Scoring(seed=contest.seed),
+            execution=execution,
         )
         for name in contest.names
     }
@@ -222,8 +227,8 @@ def compare(
         failed |= method_scores.failures
     summary = write_results(out, scores, cohort_name, good)
     shown = [case for case in good if case.name not in failed]
-    pictures = benchmark_figures(out, shown) if shown else None
-    return Benchmark(summary, pictures, failed)
+    pictures, not_drawn = benchmark_figures(out, shown)
+    return Benchmark(summary, pictures, failed | not_drawn)
 
 
 def _bad_labels(cases: Sequence[Case], modality: str) -> dict[str, str]:

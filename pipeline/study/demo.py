@@ -9,10 +9,10 @@ from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.detection.choice import select_methods
 from pipeline.detection.methods import NETWORK_METHODS
-from pipeline.figures.panels import training_figure
+from pipeline.figures.losses import training_figure
 from pipeline.phantom.cohort import CohortPlan, write_cohort
 from pipeline.report.page import write_report
-from pipeline.scores.evaluation import format_table
+from pipeline.scores.tables import format_table
 from pipeline.study.benchmark import BenchmarkOptions, benchmark
 from pipeline.study.train import TrainOptions, train
 

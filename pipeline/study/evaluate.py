@@ -18,7 +18,8 @@ from pipeline.files.names import ANOMALY_MAP
 from pipeline.files.nifti import make_folder
 from pipeline.files.record.result import Threshold
 from pipeline.files.record.summary import Summary
-from pipeline.scores.evaluation import evaluate_folder, method_of, write_results
+from pipeline.scores.evaluate import Scoring, evaluate_folder, method_of
+from pipeline.scores.tables import write_results
 from pipeline.study.selection import Paths, as_paths, find_said
 
 
@@ -95,9 +96,7 @@ def evaluate(
         folder,
         cohort.cases,
         method=method,
-        threshold=threshold,
-        brain_mask_of=brain_mask_of,
-        seed=options.seed,
+        scoring=Scoring(threshold, brain_mask_of, options.seed),
         execution=execution,
     )
     name = ", ".join(str(path) for path in as_paths(labels))

@@ -26,7 +26,6 @@ from pipeline.files.provenance import PACKAGE
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.run import RunRecord
 from pipeline.files.record.summary import Mean, Summary
-from pipeline.run.config import PRESETS, to_dict
 from pipeline.run.locate import run_folder
 from pipeline.run.model import load_model
 from pipeline.run.presets import PRESETS

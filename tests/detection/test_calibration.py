@@ -25,7 +25,7 @@ from pipeline.errors import InputError, TooManyFailuresError
 from pipeline.files.nifti import write_volume
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.run.config import FALSE_POSITIVE_RATES
-from pipeline.scores.metrics import top_mean
+from pipeline.scores.case_metrics import top_mean
 
 MakeBrain = Callable[..., SmallBrain]
 

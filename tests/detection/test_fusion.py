@@ -17,7 +17,7 @@ from pipeline.detection import fusion
 from pipeline.detection.fusion import FusionSettings, fuse_folders
 from pipeline.maps.rarity import RULES, surprise
 from pipeline.run.config import FALSE_POSITIVE_RATES
-from pipeline.scores.metrics import top_mean
+from pipeline.scores.case_metrics import top_mean
 
 SHAPE = (30, 30, 30)
 EXPONENTIAL = {f"{rate:g}": -math.log(rate) for rate in FALSE_POSITIVE_RATES}

@@ -23,7 +23,7 @@ from pipeline.detection.source_maps import (
 from pipeline.files.names import ANOMALY_MASK, RESULT
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.files.record.result import CaseResult, Provenance
-from pipeline.scores.metrics import top_mean
+from pipeline.scores.case_metrics import top_mean
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from pipeline.files.record.summary import Mean
 from pipeline.report.charts import (
     BOTTOM,
     HEIGHT,
@@ -13,7 +14,9 @@ from pipeline.report.charts import (
     RIGHT,
     TOP,
     WIDTH,
+    CaseValue,
     Scale,
+    SizeMean,
     curve_chart,
     row_chart,
     size_chart,
@@ -53,20 +56,27 @@ def test_a_curve_runs_from_corner_to_corner() -> None:
 
 
 def test_dice_stands_at_its_volume() -> None:
-    cases = [("small", 1.0, 0.0, 0), ("large", 100.0, 1.0, None), ("healthy", 0.0, math.nan, 1)]
-    chart = size_chart(cases, [(0.0, 10.0, 0.25, 1), (50.0, math.inf, None, 0)], y_title="Dice")
+    dices = [
+        CaseValue("small", 0.0, 0),
+        CaseValue("large", 1.0),
+        CaseValue("healthy", math.nan, 1),
+    ]
+    volumes_ml = {"small": 1.0, "large": 100.0, "healthy": 0.0}
+    strata = [SizeMean(0.0, 10.0, 0.25, 1), SizeMean(50.0, math.inf, None, 0)]
+    chart = size_chart(dices, volumes_ml, strata, y_title="Dice")
     assert chart is not None
     assert [(dot.x, dot.y, dot.case) for dot in chart.dots] == [
         (LEFT, HEIGHT - BOTTOM, 0),
         (WIDTH - RIGHT, TOP, None),
     ]
     assert [bar.text for bar in chart.bars] == ["0.25 (n = 1)"]
-    assert size_chart(cases[2:], [], y_title="Dice") is None
+    assert size_chart(dices[2:], volumes_ml, [], y_title="Dice") is None
 
 
 def test_rows_hold_mean_interval_and_cases() -> None:
-    values = {"ours": [("a", 0.0, 0), ("b", 1.0, 1)], "other": [("a", math.nan, None)]}
-    means = {"ours": (0.5, (0.25, 0.75)), "other": (None, None)}
+    ours_values = [CaseValue("a", 0.0, 0), CaseValue("b", 1.0, 1)]
+    values = {"ours": ours_values, "other": [CaseValue("a", math.nan)]}
+    means = {"ours": Mean(mean=0.5, ci95=(0.25, 0.75)), "other": Mean(mean=None)}
     chart = row_chart("Dice", values, means, x_title="Dice", x_high=1.0)
     assert chart is not None
     ours, other = chart.rows

@@ -1,116 +1,20 @@
-"""The report: what it takes from a folder, and what a person can do with the page."""
+"""The page: what of a folder is on it."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from brains import centred_affine, inside_brain, smooth_intensity, world_of
-from headless import Watched, colourful, pixels
 
-from pipeline.cases.cohort import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cli.main import main
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_text, write_volume
-from pipeline.report.page import render, write_report
-from pipeline.report.results import best_others, chosen_cases, read_results
-from pipeline.report.viewer import MAX_TOP, map_top, view_case
-from pipeline.scores.evaluation import evaluate_folder, write_results
-
-THRESHOLD = 0.5
-LESIONS_MM = {"ill<1>": 24.0, "ill2": 15.0, "well1": 0.0}
-"""Radius of the lesion of each case; one name must not be read as HTML."""
-
-
-def write_case(folder: Path, maps: dict[str, Path], name: str, radius_mm: float) -> Case:
-    """A small brain with a bright ball, a map a method, and what `detect` writes beside it."""
-    affine, shape = centred_affine(np.diag([4.0, 4.0, 4.0]))
-    world = world_of(shape, affine)
-    brain = inside_brain(world)
-    lesion = (np.linalg.norm(world - [20.0, 10.0, 30.0], axis=-1) < radius_mm) & brain
-    image = np.where(brain, smooth_intensity(world) + 300 * lesion, 0).astype(np.float32)
-    write_volume(folder / f"{name}_flair.nii.gz", image, affine)
-    write_volume(folder / f"{name}_seg.nii.gz", lesion, affine)
-    image_file = ImageFile(folder / f"{name}_flair.nii.gz")
-    rng = np.random.default_rng(len(name))
-    for noise, out in zip((0.25, 0.5), maps.values(), strict=False):
-        draw = noise * np.abs(rng.standard_normal(shape))
-        anomaly = (np.where(brain, 0.7 * lesion + draw, 0)).astype(np.float32)
-        write_volume(out / name / "anomaly.nii.gz", anomaly, affine)
-        write_volume(out / name / "mask.nii.gz", anomaly > THRESHOLD, affine)
-        write_volume(out / name / "brain_mask.nii.gz", brain, affine)
-        healthy = np.where(brain, smooth_intensity(world), 0).astype(np.float32)
-        write_volume(out / name / "pseudo_healthy.nii.gz", healthy, affine)
-        result = {
-            "case": name,
-            "method": out.name,
-            "score": float(np.quantile(anomaly, 0.99)),
-            "anomalous_ml": 12.0,
-            "threshold": {"value": THRESHOLD, "rule": "one in a hundred"},
-            "inputs": {"flair": str(image_file.path)},
-            "provenance": {"seed": 7, "weights_sha256": "ab" * 32, "inputs": []},
-            "software": {"anomap": "0.1.0", "torch": "2"},
-            "command": "anomap detect <in>",
-        }
-        write_text(out / name / "result.json", json.dumps(result))
-    label = ImageFile(folder / f"{name}_seg.nii.gz") if radius_mm else None
-    return Case(name, name, {"flair": image_file}, label=label, healthy=not radius_mm)
-
-
-@pytest.fixture(scope="module")
-def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a benchmark of two methods on three cases leaves."""
-    out = tmp_path_factory.mktemp("bench")
-    maps = {name: out / "maps" / name for name in ("anomap", "intensity")}
-    cases = [write_case(out / "data", maps, name, mm) for name, mm in LESIONS_MM.items()]
-    scores = {
-        name: evaluate_folder(folder, cases, method=name, execution=QUIET)
-        for name, folder in maps.items()
-    }
-    write_results(out, scores, "some/toy & cohort", cases)
-    return out
-
-
-@pytest.fixture(scope="module")
-def page_path(benchmarked: Path) -> Path:
-    return write_report(benchmarked, execution=QUIET)
-
-
-@pytest.fixture
-def opened(browser: Any, page_path: Path) -> Iterator[Watched]:
-    watched = open_page(browser, page_path)
-    yield watched
-    assert watched.errors == []
-    assert watched.requests_leaving(page_path.as_uri()) == []
-    watched.context.close()
-
-
-def open_page(browser: Any, path: Path, **options: Any) -> Watched:
-    watched = Watched(browser, **options)
-    watched.page.goto(path.as_uri())
-    wait_for_case(watched)
-    return watched
-
-
-def wait_for_case(watched: Watched, name: str | None = None) -> None:
-    case = f"[data-name='{name}']" if name else ""
-    watched.page.wait_for_selector(f"#frame[data-state=ready]{case}")
-    watched.page.wait_for_timeout(150)  # a frame is drawn after it is asked for
-
-
-def set_slider(watched: Watched, name: str, value: float) -> None:
-    watched.page.locator(name).fill(str(value))
-    watched.page.wait_for_timeout(150)
-
-
-# --- what is on the page -------------------------------------------------------------------------
+from pipeline.files.nifti import write_text
+from pipeline.report.page import ViewOptions, render, write_report
+from pipeline.report.results import read_results
+from pipeline.report.viewer import view_case
 
 
 def test_the_page_holds_numbers_intervals_baselines_and_provenance(page_path: Path) -> None:
@@ -147,24 +51,6 @@ def test_a_folder_of_detect_has_a_viewer_and_no_metrics(benchmarked: Path, tmp_p
     assert 'id="volume-0"' in text
 
 
-def test_labels_can_be_named_where_the_folder_does_not_say_them(benchmarked: Path) -> None:
-    results = read_results(benchmarked / "maps/anomap", labels=benchmarked / "datalist.json")
-    name = "ill2"
-    view = view_case(results.maps["anomap"] / name, results.results[name], results.cases[name])
-    assert [layer.kind for layer in view.layers] == ["image", "restored", "map", "mask", "label"]
-    assert view.lesion_mm is not None
-    assert np.linalg.norm(np.subtract(view.lesion_mm, [20.0, 10.0, 30.0])) < 6.0
-
-
-def test_an_image_that_is_gone_is_a_note_and_not_a_failure(benchmarked: Path) -> None:
-    results = read_results(benchmarked)
-    folder = results.maps["anomap"] / "ill2"
-    gone = {**results.results["ill2"], "inputs": {"flair": "/gone.nii.gz"}}
-    view = view_case(folder, gone)
-    assert view.layers[0].kind == "restored"
-    assert any("/gone.nii.gz" in note for note in view.notes)
-
-
 def test_a_cohort_that_is_gone_leaves_the_maps(benchmarked: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     (folder / "maps").mkdir(parents=True)
@@ -173,18 +59,6 @@ def test_a_cohort_that_is_gone_leaves_the_maps(benchmarked: Path, tmp_path: Path
     write_text(folder / "datalist.json", json.dumps({"test": [entry]}))
     assert read_results(folder).cases == {}
     assert "ill2" in write_report(folder, execution=QUIET).read_text(encoding="utf-8")
-
-
-def test_of_many_cases_the_worst_and_the_best_are_shown(benchmarked: Path) -> None:
-    results = read_results(benchmarked)
-    rows = {f"t{i:02d}": {"dice_at_threshold": i / 40, "score": 1.0} for i in range(30)}
-    rows |= {f"h{i}": {"dice_at_threshold": np.nan, "score": float(i)} for i in range(10)}
-    many = replace(results, rows={"anomap": rows}, results={name: {} for name in rows})
-    chosen = chosen_cases(many, 20)
-    assert chosen == [
-        *(f"h{i}" for i in range(5, 10)),
-        *(f"t{i:02d}" for i in (*range(8), *range(23, 30))),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +75,7 @@ def test_a_folder_without_maps_is_one_line(tmp_path: Path, make: Any, message: s
 
 def test_an_unknown_method_names_those_there_are(benchmarked: Path) -> None:
     with pytest.raises(InputError, match="no maps of 'dae'; there are anomap, intensity"):
-        write_report(benchmarked, method="dae")
+        write_report(benchmarked, ViewOptions(method="dae"))
 
 
 @pytest.mark.parametrize("name", ["method", "compare"])
@@ -211,17 +85,8 @@ def test_a_method_that_has_no_maps_writes_no_page(
     (tmp_path / "maps").symlink_to(benchmarked / "maps", target_is_directory=True)
     value: Any = {"method": "dae", "compare": ["dae"]}[name]
     with pytest.raises(InputError, match="no maps of 'dae'; there are anomap, intensity"):
-        write_report(tmp_path, **{name: value}, execution=QUIET)
+        write_report(tmp_path, ViewOptions(**{name: value}), execution=QUIET)
     assert not (tmp_path / "report.html").exists()
-
-
-def test_the_other_methods_of_highest_auprc_are_compared(benchmarked: Path) -> None:
-    results = read_results(benchmarked)
-    areas = {"anomap": 0.5, "a": 0.3, "b": 0.7, "c": None}
-    summary = {"methods": {name: {"auprc": {"mean": area}} for name, area in areas.items()}}
-    many = replace(results, maps=dict.fromkeys(areas, benchmarked), summary=summary)
-    assert best_others(many, 2) == ["b", "a"]
-    assert best_others(many, 9) == ["b", "a", "c"]
 
 
 def test_a_page_of_one_method_alone_offers_no_other(benchmarked: Path, tmp_path: Path) -> None:
@@ -234,16 +99,6 @@ def _view(results: Any, name: str) -> Any:
     return view_case(results.maps[results.main] / name, results.results[name])
 
 
-def test_one_glaring_case_does_not_darken_the_others(benchmarked: Path, tmp_path: Path) -> None:
-    affine, shape = centred_affine(np.diag([4.0, 4.0, 4.0]))
-    glaring = np.full(shape, 100.0, dtype=np.float32)
-    write_volume(tmp_path / "anomaly.nii.gz", glaring, affine)
-    folders = [benchmarked / "maps/anomap/ill2", tmp_path]
-    assert map_top(folders) == 100.0
-    assert map_top(folders, THRESHOLD) == MAX_TOP * THRESHOLD
-    assert map_top(folders[:1], THRESHOLD) == map_top(folders[:1]) < MAX_TOP * THRESHOLD
-
-
 def test_the_command_ends_with_the_page(
     benchmarked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -251,223 +106,38 @@ def test_the_command_ends_with_the_page(
     assert str(benchmarked / "report.html") in capsys.readouterr().out
 
 
-# --- what a person does with it ------------------------------------------------------------------
+def test_a_case_that_cannot_be_shown_is_named_and_the_others_are_shown(own_copy: Path) -> None:
+    ours = own_copy / "maps/anomap"
+    (ours / "ill2/anomaly.nii.gz").write_bytes(b"torn")
+    write_text(ours / "well1/result.json", "{")
+    text = write_report(own_copy, execution=QUIET).read_text(encoding="utf-8")
+    assert "<b>ill2</b> cannot be shown" in text
+    assert "<b>well1</b> cannot be shown" in text
+    assert "not the result of a case" in text
+    assert text.count('<span class="case-name">') == 1
+    assert '<span class="case-name">ill&lt;1&gt;</span>' in text
 
 
-def test_the_viewer_shows_a_brain_and_its_map(opened: Watched) -> None:
-    picture = pixels(opened.page.locator("#canvas"))
-    grey = (np.ptp(picture, axis=-1) < 10) & (picture.max(-1) > 60)
-    assert grey.sum() > 3000
-    assert colourful(picture) > 500
-    assert opened.page.locator("#case-title").inner_text() == "ill2"  # the lowest Dice first
+def test_a_map_of_another_method_that_cannot_be_shown_is_a_note(own_copy: Path) -> None:
+    other = own_copy / "maps/intensity"
+    (other / "ill2/anomaly.nii.gz").write_bytes(b"torn")
+    write_text(other / "well1/result.json", "{")
+    text = write_report(own_copy, execution=QUIET).read_text(encoding="utf-8")
+    assert "cannot be shown" not in text
+    data = json.loads(text.split('id="viewer-data">')[1].split("</script>")[0])
+    by_name = {case["name"]: case for case in data["cases"]}
+    assert {name: len(case["others"]) for name, case in by_name.items()} == {
+        "ill<1>": 1,
+        "ill2": 0,
+        "well1": 0,
+    }
+    for name in ("ill2", "well1"):
+        assert any("The map of intensity is not shown" in n for n in by_name[name]["notes"])
 
 
-def test_layers_can_be_hidden_and_faded(opened: Watched) -> None:
-    page, canvas = opened.page, opened.page.locator("#canvas")
-    page.uncheck("#show-label")
-    with_map = colourful(pixels(canvas))
-    set_slider(opened, "#opacity-map", 0.2)
-    faded = colourful(pixels(canvas))
-    page.uncheck("#show-map")
-    page.wait_for_timeout(150)
-    assert with_map > faded >= colourful(pixels(canvas)) == 0
-    page.check("#show-label")
-    page.wait_for_timeout(150)
-    assert colourful(pixels(canvas)) > 50
-
-
-def test_filling_covers_the_lesion_and_nothing_else(opened: Watched) -> None:
-    page, canvas = opened.page, opened.page.locator("#canvas")
-    page.uncheck("#show-map")
-    page.wait_for_timeout(150)
-    outlined = colourful(pixels(canvas))
-    page.check("#fill")
-    page.wait_for_timeout(150)
-    picture = pixels(canvas)
-    assert outlined < colourful(picture) < 0.1 * picture[..., 0].size
-
-
-def test_the_map_is_cut_where_the_slider_says(opened: Watched) -> None:
-    opened.page.uncheck("#show-label")
-    canvas = opened.page.locator("#canvas")
-    before = colourful(pixels(canvas))
-    set_slider(opened, "#above", 0.0)
-    assert colourful(pixels(canvas)) > 2 * before
-    assert opened.page.locator("#above-value").inner_text() == "0 (mask: 0.5)"
-
-
-def test_the_pseudo_healthy_image_hides_the_lesion(opened: Watched) -> None:
-    page = opened.page
-    page.uncheck("#show-map")
-    page.uncheck("#show-label")
-    page.wait_for_timeout(150)
-    scan = pixels(page.locator("#canvas"))
-    page.check("#show-restored")
-    page.wait_for_timeout(150)
-    restored = pixels(page.locator("#canvas"))
-    assert (scan - restored).max() > 60  # the bright ball is gone
-    assert (np.abs(scan - restored).max(-1) > 60).mean() < 0.1
-
-
-def test_the_viewer_switches_to_the_map_of_another_method(opened: Watched) -> None:
-    page, canvas = opened.page, opened.page.locator("#canvas")
-    assert page.locator("#method option").all_inner_texts() == ["anomap", "intensity"]
-    facts = page.locator("#case-facts")
-    assert facts.inner_text().startswith("anomap: ")
-    page.uncheck("#show-label")
-    page.click("#to-peak")
-    page.wait_for_timeout(150)
-    place = [page.locator(f"#position-{axis}-mm").inner_text() for axis in "xyz"]
-    before, quiet = facts.inner_text(), pixels(canvas)
-    page.select_option("#method", "intensity")
-    page.locator("#case-facts", has_text="intensity: ").wait_for()
-    wait_for_case(opened, "ill2")
-    assert facts.inner_text().split(": ", 1)[1] != before.split(": ", 1)[1]
-    assert (pixels(canvas) != quiet).any()
-    assert [page.locator(f"#position-{axis}-mm").inner_text() for axis in "xyz"] == place
-    assert page.locator("#show-restored").count() == 0  # that was another method's
-    assert page.locator("#show-mask").count() == page.locator("#show-label").count() == 1
-    page.get_by_role("button", name="well1").click()
-    wait_for_case(opened, "well1")
-    assert facts.inner_text().startswith("intensity: ")
-    page.select_option("#method", "anomap")
-    page.locator("#show-restored").wait_for()
-
-
-def test_another_case_is_shown_when_its_name_is_clicked(opened: Watched) -> None:
-    before = pixels(opened.page.locator("#canvas"))
-    opened.page.get_by_role("button", name="ill<1>").click()
-    wait_for_case(opened, "ill<1>")
-    assert (pixels(opened.page.locator("#canvas")) != before).any()
-    assert opened.page.locator("#case-title").inner_text() == "ill<1>"
-    opened.page.locator("#cases button[aria-pressed=true]", has_text="ill<1>").wait_for()
-    opened.page.get_by_role("link", name="well1", exact=True).click()  # in the table of all cases
-    wait_for_case(opened, "well1")
-    assert opened.page.locator("#to-lesion").is_hidden()
-
-
-def test_cases_are_ordered_as_asked(opened: Watched) -> None:
-    def names() -> list[str]:
-        return opened.page.locator("#cases .case-name").all_inner_texts()
-
-    assert names() == ["ill2", "ill<1>", "well1"]
-    opened.page.select_option("#order", "quality:down")
-    assert names() == ["ill<1>", "ill2", "well1"]
-    opened.page.select_option("#order", "false:down")
-    assert names()[0] == "well1"
-
-
-def test_the_crosshair_moves_by_keys_sliders_and_buttons(opened: Watched) -> None:
-    page = opened.page
-
-    def position() -> list[str]:
-        return [page.locator(f"#position-{axis}-mm").inner_text() for axis in "xyz"]
-
-    page.click("#to-lesion")
-    assert [int(text.split()[0]) for text in position()] == pytest.approx([20, 10, 30], abs=6)
-    start = position()
-    assert page.locator("#values dt", has_text="Label").is_visible()
-    page.focus("#canvas")
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("PageUp")
-    moved = position()
-    assert int(moved[0].split()[0]) < int(start[0].split()[0])
-    assert int(moved[2].split()[0]) > int(start[2].split()[0])
-    set_slider(opened, "#position-z", 0.3)
-    assert position()[2] != moved[2]
-    page.locator("#canvas").click(position={"x": 150, "y": 150})
-    assert position() != moved
-
-
-def test_one_plane_fills_the_frame(opened: Watched) -> None:
-    def seen() -> int:
-        return int((pixels(opened.page.locator("#canvas")).max(-1) > 60).sum())
-
-    three = seen()
-    opened.page.check("input[name=plane][value=axial]")
-    opened.page.wait_for_timeout(150)
-    assert seen() > three
-
-
-def test_every_control_is_reached_by_the_keyboard(opened: Watched) -> None:
-    page = opened.page
-    page.focus(".skip")
-    reached = set()
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id"))
-    assert {"order", "canvas", "position-x", "position-z", "show-map", "opacity-map"} <= reached
-    assert {"above", "fill", "to-peak", "to-lesion", "crosshair", "radiological"} <= reached
-
-
-def test_controls_and_pictures_have_names(opened: Watched) -> None:
-    nameless = opened.page.evaluate(
-        """() => [...document.querySelectorAll('input, select, button, canvas, figure > svg')]
-        .filter((e) => !(e.labels?.length || e.ariaLabel || e.textContent.trim()))
-        .map((e) => e.outerHTML)"""
-    )
-    assert nameless == []
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (800, "light"), (400, "dark")])
-def test_the_page_fits_its_window_and_its_text_is_readable(
-    browser: Any, page_path: Path, width: int, scheme: str
-) -> None:
-    watched = open_page(browser, page_path, width=width, scheme=scheme)
-    assert watched.overflow() <= 0
-    assert watched.page.evaluate(CONTRAST) == []
-    watched.context.close()
-
-
-CONTRAST = """() => {
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = (c) => { const v = rgb(c).slice(0, 3).map((u) => { u /= 255;
-    return u <= 0.03928 ? u / 12.92 : ((u + 0.055) / 1.055) ** 2.4; });
-    return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
-  const behind = (e) => { for (; e; e = e.parentElement) {
-    const c = getComputedStyle(e).backgroundColor;
-    if (!c.startsWith("rgba(0, 0, 0, 0")) return c; } return "rgb(255,255,255)"; };
-  const poor = [];
-  const kinds = "p, dt, dd, th, td, label, legend, small, a, span, li, text";
-  for (const e of document.querySelectorAll(kinds)) {
-    if (!e.textContent.trim() || !e.checkVisibility() || e.closest(".status, svg a")) continue;
-    const style = getComputedStyle(e);
-    const [a, b] = [light(e instanceof SVGElement ? style.fill : style.color), light(behind(e))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) poor.push(e.outerHTML.slice(0, 90));
-  }
-  return poor;
-}"""
-
-
-def test_twenty_full_cases_stay_small_and_load_fast(
-    browser: Any, benchmarked: Path, tmp_path: Path
-) -> None:
-    affine, shape = centred_affine(np.diag([1.0, 1.0, 1.0]))
-    world = world_of(shape, affine)
-    brain = inside_brain(world)
-    grain = np.random.default_rng(0).normal(0, 25, shape)  # compresses no better than a scan
-    image = np.where(brain, smooth_intensity(world) + grain, 0).astype(np.float32)
-    folder = tmp_path / "maps/anomap/ill2"
-    smooth = np.where(brain, np.abs(np.sin(world[..., 0] / 7)), 0).astype(np.float32)
-    volumes = {"anomaly": smooth, "brain_mask": brain, "mask": smooth > 0.9}
-    for name, data in (volumes | {"pseudo_healthy": image}).items():
-        write_volume(folder / f"{name}.nii.gz", data, affine)
-    write_volume(tmp_path / "flair.nii.gz", image, affine)
-    view = view_case(folder, {"inputs": {"flair": str(tmp_path / "flair.nii.gz")}})
-    results = read_results(benchmarked)
-    names = [f"case{i:02d}" for i in range(20)]
-    many = replace(results, results={name: {} for name in names}, rows={})
-    page = tmp_path / "report.html"
-    write_text(page, render(many, [replace(view, name=name) for name in names]))
-    assert page.stat().st_size < 30e6
-    watched = Watched(browser)
-    start = time.monotonic()
-    watched.page.goto(page.as_uri())
-    assert time.monotonic() - start < 3.0
-    wait_for_case(watched)
-    watched.page.get_by_role("button", name="case19").click()
-    wait_for_case(watched, "case19")
-    assert colourful(pixels(watched.page.locator("#canvas"))) > 1000
-    assert watched.errors == []
-    watched.context.close()
+def test_where_no_case_can_be_shown_there_is_no_page(own_copy: Path) -> None:
+    for path in own_copy.glob("maps/anomap/*/anomaly.nii.gz"):
+        path.write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"no case can be shown; the first: .*anomaly.nii.gz"):
+        write_report(own_copy, execution=QUIET)
+    assert not (own_copy / "report.html").exists()

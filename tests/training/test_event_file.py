@@ -10,7 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 from trainings import WatchedRun, rows_of
 
-from pipeline.run.model import build_network, make_scheduler
+from pipeline.diffusion.network import build_network
+from pipeline.run.model import make_scheduler
 from pipeline.run.settings import load_config
 from pipeline.training import probes
 from pipeline.training.chart_texts import PROBE_CURVE
