@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.bundle.export import export
-    from pipeline.cases.cohort import find_cases
+    from pipeline.cases.find import find_cases
     from pipeline.cases.loop import Execution
     from pipeline.cases.several import Selection, find_all
     from pipeline.detection.fusion import FusionSettings

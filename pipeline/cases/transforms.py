@@ -23,7 +23,7 @@ from monai.utils import TraceKeys
 from scipy import ndimage
 from torch import Tensor
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loading import BrainExtractor, find_brain, mask_on_grid, read_modalities
 from pipeline.errors import InputError
 

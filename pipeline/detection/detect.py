@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import __version__
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.calibration import threshold_rule

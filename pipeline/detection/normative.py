@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.reconstruction import reconstruct, reconstruction_of

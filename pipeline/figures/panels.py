@@ -21,7 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.detection.methods import OURS
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
 from pipeline.errors import InputError

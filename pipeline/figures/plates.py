@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.errors import InputError
 from pipeline.figures.panels import (
     MAX_CASES,

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from tqdm import tqdm
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_text, write_volume
 from pipeline.phantom.anatomy import MODALITIES, Anatomy, acquire, draw_anatomy, synthesise

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP, CASE_SCORES, DATALIST, MAPS

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import ndimage
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loading import same_grid
 from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, pseudo_healthy_modality

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.cases.layouts import canonical_modality
+from pipeline.cases.layouts.names import canonical_modality
 from pipeline.cases.transforms import Grid
 from pipeline.diffusion.network import NETWORKS, slice_multiple
 from pipeline.diffusion.scheduler import PREDICTIONS, SCHEDULES

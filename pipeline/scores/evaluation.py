@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cases.cohort import Case, label_regions, write_datalist
+from pipeline.cases.case import Case
+from pipeline.cases.labels import label_regions
+from pipeline.cases.listing import write_datalist
 from pipeline.cases.loop import Execution, each_case
 from pipeline.errors import InputError
 from pipeline.files.names import (

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pipeline.cases.cohort import Case, Cohort, healthy_for_training
+from pipeline.cases.case import Case, Cohort
 from pipeline.cases.several import Selection, find_all
+from pipeline.cases.splits import healthy_for_training
 
 logger = logging.getLogger(__name__)
 

@@ -25,9 +25,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from pipeline.cases.cohort import Case, find_cases, split_cases, write_datalist
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
+from pipeline.cases.listing import write_datalist
 from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.loop import Execution
+from pipeline.cases.splits import split_cases
 from pipeline.cases.transforms import BACKGROUND, CaseTransforms
 from pipeline.diffusion.network import build_network
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
@@ -190,7 +193,7 @@ def train(
     ``tensorboard/``, ``last.pt`` after every epoch, and ``model.pt`` (EMA weights) at the end.
 
     Args:
-        cases: healthy ones only; see `pipeline.cases.cohort.healthy_for_training`.
+        cases: healthy ones only; see `pipeline.cases.splits.healthy_for_training`.
         extra: healthy cases that are trained on but measure nothing: no atlas, no threshold.
         resume: continue from ``last.pt``; the result is what an unbroken training gives.
 

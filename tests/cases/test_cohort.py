@@ -13,19 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.cases.cohort import (
-    LABEL_SCHEMES,
-    Case,
-    Cohort,
-    ImageFile,
-    find_cases,
-    format_cohort,
-    healthy_for_training,
-    label_regions,
-    split_cases,
-    write_datalist,
-)
-from pipeline.cases.layouts import LAYOUTS
+from pipeline.cases.case import Case, Cohort, ImageFile
+from pipeline.cases.find import find_cases
+from pipeline.cases.labels import LABEL_SCHEMES, label_regions
+from pipeline.cases.layouts.read import LAYOUTS
+from pipeline.cases.listing import format_cohort, write_datalist
+from pipeline.cases.splits import healthy_for_training, split_cases
 from pipeline.errors import InputError
 
 

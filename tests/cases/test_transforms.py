@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loading import find_brain, load_brain, read_label, same_grid
 from pipeline.cases.transforms import (
     BACKGROUND,
@@ -602,7 +602,7 @@ def test_a_brain_is_loaded_in_scanner_units_on_its_own_grid(make_brain: MakeBrai
 def test_real_brains_come_back_in_scanner_units(
     folder: str, modality: str, shared_data: Path
 ) -> None:
-    from pipeline.cases.cohort import find_cases
+    from pipeline.cases.find import find_cases
 
     case = find_cases(shared_data / folder, modalities=[modality]).cases[0]
     prepared = CaseTransforms((modality,), Grid(128, 1.625, 2.0))(case)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from brains import SmallBrain, smooth_intensity
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms, Grid
 from pipeline.detection import calibration as module

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.methods import (

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.normative import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.errors import InputError
 from pipeline.phantom.anatomy import KNOT_MM, acquire, draw_deformation
 from pipeline.phantom.cohort import (

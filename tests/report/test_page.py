@@ -14,7 +14,7 @@ import pytest
 from brains import centred_affine, inside_brain, smooth_intensity, world_of
 from headless import Watched, colourful, pixels
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cli.main import main
 from pipeline.errors import InputError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_text, write_volume

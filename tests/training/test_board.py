@@ -12,7 +12,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.files.nifti import write_volume
 from pipeline.phantom.cohort import write_cohort
 from pipeline.run.config import RunConfig, load_config, override, preset_config

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
 from pipeline.errors import InputError
