@@ -11,10 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from pipeline.cases.case import Case, ImageFile
-from pipeline.cases.loading import same_grid
 from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, pseudo_healthy_modality
-from pipeline.files.nifti import Volume, read_labels, read_volume_or_zeros
+from pipeline.files.nifti import Volume, grid_difference, read_labels, read_volume_or_zeros
 from pipeline.files.record.result import CaseResult
 from pipeline.report.miniature import Frame, encode, encode_labels, frame_of, sample
 
@@ -196,7 +195,7 @@ def _on_grid(file: ImageFile, anomaly: Volume, what: str, notes: list[str]) -> V
     except InputError as error:
         notes.append(f"{what} is not shown: {error}")
         return None
-    if not same_grid(volume, anomaly):
+    if grid_difference(volume, anomaly):
         notes.append(f"{what} is not shown: it lies on another grid than the map.")
         return None
     return volume
@@ -210,7 +209,7 @@ def _labels(file: ImageFile, anomaly: Volume, notes: list[str]) -> np.ndarray | 
     except InputError as error:
         notes.append(str(error))
         return None
-    if not same_grid(volume, anomaly):
+    if grid_difference(volume, anomaly):
         notes.append(f"{file.path.name} is not shown: it lies on another grid than the map.")
         return None
     return np.clip(volume.data, 0, MAX_LABEL)

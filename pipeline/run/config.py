@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.cases.grid import Grid
 from pipeline.cases.layouts.names import canonical_modality
-from pipeline.cases.transforms import Grid
 from pipeline.diffusion.network import NETWORKS, slice_multiple
 from pipeline.diffusion.scheduler import PREDICTIONS, SCHEDULES
 from pipeline.errors import InputError

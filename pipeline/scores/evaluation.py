@@ -30,7 +30,14 @@ from pipeline.files.names import (
     TABLE,
     TABLE_CSV,
 )
-from pipeline.files.nifti import Volume, is_picture, read_labels, read_volume_or_zeros, write_text
+from pipeline.files.nifti import (
+    Volume,
+    grid_difference,
+    is_picture,
+    read_labels,
+    read_volume_or_zeros,
+    write_text,
+)
 from pipeline.files.provenance import command_line, software
 from pipeline.files.record.result import CaseResult, Threshold
 from pipeline.files.record.summary import (
@@ -57,8 +64,6 @@ from pipeline.scores.metrics import (
 )
 
 NO_THRESHOLD = Threshold()
-GRID_TOLERANCE_MM = 0.1
-"""Two grids are one where no corner differs by more."""
 SIZES_ML = {"<10 mL": (0.0, 10.0), "10-50 mL": (10.0, 50.0), ">50 mL": (50.0, math.inf)}
 """Strata of whole-tumour volume, the lower end included."""
 
@@ -278,20 +283,13 @@ def _read_mask(
 
 def _check_grid(anomaly_map: Volume, other: Volume) -> None:
     """Raise InputError unless both lie on one grid."""
-    if anomaly_map.data.shape != other.data.shape:
-        difference = f"shape {anomaly_map.data.shape} and {other.data.shape}"
-    else:
-        corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(other.data.shape) - 1)
-        points = np.column_stack([corners, np.ones(8)])
-        distance_mm = np.abs(points @ (anomaly_map.affine - other.affine).T).max()
-        if distance_mm <= GRID_TOLERANCE_MM:
-            return
-        difference = f"one shape, but corners up to {distance_mm:.3g} mm apart"
-    raise InputError(
-        f"{anomaly_map.path} and {other.path} lie on different grids ({difference}); a map lies on "
-        "its image's grid: bring label and image to one grid, or resample a foreign map "
-        "(nilearn.image.resample_to_img)"
-    )
+    difference = grid_difference(anomaly_map, other)
+    if difference:
+        raise InputError(
+            f"{anomaly_map.path} and {other.path} lie on different grids ({difference}); a map "
+            "lies on its image's grid: bring label and image to one grid, or resample a foreign "
+            "map (nilearn.image.resample_to_img)"
+        )
 
 
 def _number(value: float | None) -> float:

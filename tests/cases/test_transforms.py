@@ -16,17 +16,11 @@ from scipy import ndimage
 from torch import Tensor
 
 from pipeline.cases.case import Case, ImageFile
-from pipeline.cases.loading import find_brain, load_brain, read_label, same_grid
-from pipeline.cases.transforms import (
-    BACKGROUND,
-    CaseTransforms,
-    Grid,
-    Prepared,
-    grid_affine,
-    robust_window,
-)
+from pipeline.cases.grid import Grid, grid_affine
+from pipeline.cases.loading import find_brain, load_brain, read_label
+from pipeline.cases.transforms import BACKGROUND, CaseTransforms, Prepared, robust_window
 from pipeline.errors import InputError
-from pipeline.files.nifti import Volume
+from pipeline.files.nifti import Volume, grid_difference
 
 MakeBrain = Callable[..., SmallBrain]
 WORKING = Grid(size=64, spacing_mm=3.25, slice_spacing_mm=3.25)
@@ -509,10 +503,10 @@ def test_grids_are_equal_within_a_tenth_of_a_millimetre_at_the_corners() -> None
     scaled[0, 0] += 2e-3
     shifted[0, 3] = 0.2
     base = Volume(data, affine, path)
-    assert same_grid(base, Volume(data, rotated, path))
+    assert grid_difference(base, Volume(data, rotated, path)) is None
     for other in (scaled, shifted):
-        assert not same_grid(base, Volume(data, other, path))
-    assert not same_grid(base, Volume(data[1:], affine, path))
+        assert grid_difference(base, Volume(data, other, path))
+    assert grid_difference(base, Volume(data[1:], affine, path))
 
 
 # Two dimensions -----------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ import pytest
 from brains import SmallBrain, smooth_intensity
 
 from pipeline.cases.case import Case, ImageFile
+from pipeline.cases.grid import Grid
 from pipeline.cases.loop import QUIET
-from pipeline.cases.transforms import CaseTransforms, Grid
+from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection import calibration as module
 from pipeline.detection.calibration import (
     calibrate,

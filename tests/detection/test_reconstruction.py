@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.cases.transforms import Grid
+from pipeline.cases.grid import Grid
 from pipeline.detection import reconstruction
 from pipeline.detection.reconstruction import chain_path, evaluations_per_slice, reconstruct
 from pipeline.noise import lattice
