@@ -16,9 +16,9 @@ import torch
 from pipeline.detection.detect import make_detector
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
-from pipeline.files.names import CALIBRATION
+from pipeline.files.names import CALIBRATION, COMMIT
 from pipeline.files.nifti import write_atomically
-from pipeline.files.provenance import COMMIT, PACKAGE, software
+from pipeline.files.provenance import PACKAGE, software
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.people import Datalist
 from pipeline.files.record.summary import Summary

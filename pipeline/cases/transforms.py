@@ -28,7 +28,9 @@ from pipeline.cases.loading import BrainExtractor, find_brain, mask_on_grid, rea
 from pipeline.errors import InputError
 
 IMAGE, BRAIN, EXCLUDE = "image", "brain_mask", "exclude"
+"""Keys of the dictionary that a case is while it is transformed."""
 BACKGROUND = -1.0
+"""Value of all voxels outside the brain."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,14 @@ class Prepared:
 
     @classmethod
     def on_grid(cls, case: Case, slices: Tensor, brain: Tensor, grid: Grid) -> Prepared:
-        """A case of which the working grid alone is known: there is no way back to a source."""
+        """A case of which the working grid alone is known: there is no way back to a source.
+
+        Args:
+            case: where it came from.
+            slices: ``(N, C, H, W)`` float32 in [-1, 1].
+            brain: ``(N, 1, H, W)`` bool.
+            grid: the working grid.
+        """
         inside = brain[:, 0].numpy()
         return cls(
             *(case, slices, brain, brain, inside, inside, np.eye(4), grid, ()),
@@ -75,7 +84,7 @@ class Prepared:
 
     @property
     def grid_affine(self) -> np.ndarray:
-        """Affine ``(4, 4)`` of the working grid, with X along columns and Z along slices."""
+        """Affine ``(4, 4)`` of the working grid in mm, with X along columns and Z along slices."""
         return _affine_of(self._image)
 
     def to_source(self, maps: Tensor) -> np.ndarray:
@@ -133,6 +142,7 @@ class LoadCased(MapTransform):
         self.extract_brain = extract_brain
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` with the arrays of its ``case``, float32."""
         case: Case = data["case"]
         volumes = read_modalities(case, self.modalities)
         first = volumes[0]
@@ -161,6 +171,7 @@ class NormaliseBraind(MapTransform, InvertibleTransform):
         self.mask_key = mask_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` with its images ``(C, X, Y, Z)`` in [-1, 1]."""
         d = dict(data)
         mask = np.asarray(d[self.mask_key][0]) > 0.5
         for key in self.key_iterator(d):
@@ -177,6 +188,7 @@ class NormaliseBraind(MapTransform, InvertibleTransform):
         return d
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` with its images in scanner units."""
         d = dict(data)
         for key in self.key_iterator(d):
             windows = self.pop_transform(d, key)[TraceKeys.EXTRA_INFO]["windows"]
@@ -205,6 +217,7 @@ class ToGridd(MapTransform, InvertibleTransform):
         self.resample = SpatialResample(mode="bilinear", padding_mode="zeros", dtype=np.float32)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` with image ``(C, W, H, N)`` in [-1, 1] and masks ``(1, W, H, N)``, 0 or 1."""
         d = dict(data)
         image, brain = d[IMAGE], d[BRAIN]
         affine, shape = grid_affine(np.asarray(brain[0]) > 0.5, _affine_of(brain), self.grid)
@@ -224,6 +237,7 @@ class ToGridd(MapTransform, InvertibleTransform):
         return typing.cast(MetaTensor, moved)
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` on the source grid, ``(C, X, Y, Z)``."""
         d = dict(data)
         for key in (key for key in self.keys if key in d):
             record = self.resample.pop_transform(d[key])
@@ -291,6 +305,12 @@ def robust_window(values: np.ndarray) -> tuple[float, float]:
     (at worst 5 %); with the window of the 1 % and 99 % quantiles it is 25 % (57 %). Offset and
     scale of the scanner cancel.
 
+    Args:
+        values: of brain voxels, ``(V,)``, in scanner units.
+
+    Returns:
+        The lower and the higher intensity.
+
     Raises:
         InputError: the quantiles coincide.
     """
@@ -308,7 +328,7 @@ def _affine_of(image: MetaTensor) -> np.ndarray:
 
 
 def _low_pass_sigma(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Gaussian sigma in source voxels that brings the source to the target's resolution.
+    """Gaussian sigma ``(3,)`` in source voxels that brings the source to the target's resolution.
 
     Voxels are taken as Gaussians with their own size as full width at half maximum.
     """
@@ -332,6 +352,7 @@ def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:
 def _notes(
     source_brain: np.ndarray, affine: np.ndarray, brain: Tensor, grid: Grid
 ) -> tuple[str, ...]:
+    """What a user should know of a brain on the working grid."""
     on_grid_ml = float(brain.sum()) * grid.spacing_mm**2 * grid.slice_spacing_mm / 1000.0
     source_ml = float(source_brain.sum()) * abs(np.linalg.det(affine[:3, :3])) / 1000.0
     if min(source_brain.shape) > 1 and on_grid_ml < 0.97 * source_ml:

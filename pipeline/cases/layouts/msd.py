@@ -8,10 +8,11 @@ from pathlib import Path
 from pipeline.cases.layouts.datalist import load_json, read_entries, sections_of
 from pipeline.cases.layouts.names import stem_of
 from pipeline.cases.layouts.part import Found, Layout
+from pipeline.files.names import MSD_DESCRIPTION
 
 
 def _description(root: Path) -> Path:
-    return root if root.is_file() else root / "dataset.json"
+    return root if root.is_file() else root / MSD_DESCRIPTION
 
 
 def _is_msd(root: Path, files: Sequence[Path]) -> bool:
@@ -61,7 +62,7 @@ def _read(root: Path, files: Sequence[Path], section: str | None) -> Found:
         },
     )
     named = {part.path for part in parts}
-    reason = "not named in dataset.json" + (f" under {section!r}" if section else "")
+    reason = f"not named in {MSD_DESCRIPTION}" + (f" under {section!r}" if section else "")
     return Found(parts, left_out={file: reason for file in files if file not in named})
 
 

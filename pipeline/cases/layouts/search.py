@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pipeline.files.names import BIDS_DESCRIPTION, MSD_DESCRIPTION
 from pipeline.files.nifti import is_picture, is_volume
 
 UNREADABLE: Mapping[str, str] = {
@@ -79,7 +80,7 @@ def enclosing_dataset(path: Path) -> Path | None:
     if path.suffix.lower() == ".json":
         return None
     for folder in (path, *path.parents)[:6]:
-        if (folder / "dataset_description.json").is_file() or (folder / "dataset.json").is_file():
+        if (folder / BIDS_DESCRIPTION).is_file() or (folder / MSD_DESCRIPTION).is_file():
             return folder
         if folder.name.startswith("sub-") and (folder.parent / "derivatives").is_dir():
             return folder.parent

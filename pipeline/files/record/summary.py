@@ -49,8 +49,11 @@ class Stratum(Record):
 
 
 class MethodSummary(Record):
-    """One method on a cohort. Every metric of `pipeline.scores.case_metrics.METRICS` that is a
-    mean over cases is a further key, with a `Mean`."""
+    """One method on a cohort.
+
+    Every metric of `pipeline.scores.case_metrics.METRICS` that is a mean over cases is a further
+    key, with a `Mean`.
+    """
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Mean]
