@@ -12,6 +12,8 @@ from PIL import Image
 
 from pipeline.errors import InputError
 from pipeline.files.nifti import (
+    Volume,
+    grid_difference,
     read_labels,
     read_volume,
     read_volume_or_zeros,
@@ -110,6 +112,23 @@ def test_a_constant_image_is_fine_as_a_map_only(tmp_path: Path) -> None:
     assert "every voxel is 0" in refusal(path)
     assert not read_volume_or_zeros(path).data.any()
     assert not read_labels(path).data.any()
+
+
+# Grids --------------------------------------------------------------------------------------------
+
+
+def test_grids_are_equal_within_a_tenth_of_a_millimetre_at_the_corners() -> None:
+    data, path = np.zeros((100, 100, 100)), Path("a")
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    rotated, scaled, shifted = affine.copy(), affine.copy(), affine.copy()
+    rotated[0, 1] = 5e-4
+    scaled[0, 0] += 2e-3
+    shifted[0, 3] = 0.2
+    base = Volume(data, affine, path)
+    assert grid_difference(base, Volume(data, rotated, path)) is None
+    for other in (scaled, shifted):
+        assert grid_difference(base, Volume(data, other, path))
+    assert grid_difference(base, Volume(data[1:], affine, path))
 
 
 # Refusals -----------------------------------------------------------------------------------------
