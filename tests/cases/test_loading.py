@@ -12,7 +12,13 @@ from PIL import Image
 from prepared import LINEARS, WORKING, MakeBrain, case_of, disc, prepare, write
 
 from pipeline.cases.case import Case, ImageFile
-from pipeline.cases.loading import find_brain, load_brain, read_label
+from pipeline.cases.loading import (
+    check_same_grid,
+    find_brain,
+    largest_part,
+    load_brain,
+    read_label,
+)
 from pipeline.cases.transforms import BACKGROUND, CaseTransforms
 from pipeline.errors import InputError
 from pipeline.files.nifti import Volume
@@ -187,3 +193,35 @@ def test_labels_must_exist_and_share_the_image_s_grid(
     assert read_label(case_of(brain, label=label)).data.sum() == 64
     with pytest.raises(InputError, match=r"seg\.nii\.gz.*differs"):
         read_label(case_of(brain, label=label), like)
+
+
+@pytest.mark.parametrize("change", ["none", "shape", "affine", "unreadable"])
+def test_headers_alone_tell_whether_a_label_lies_on_its_image(change: str, tmp_path: Path) -> None:
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    image = write(tmp_path / "t1.nii.gz", np.zeros((4, 5, 6), np.float32), affine)
+    affine[0, 3] += change == "affine"
+    shape = (4, 5, 6 + (change == "shape"))
+    label = write(tmp_path / "seg.nii.gz", np.zeros(shape, np.uint8), affine)
+    if change == "unreadable":
+        label.path.write_text("no image")
+    if change in ("none", "unreadable"):  # reading says what is wrong with it
+        check_same_grid(label, image)
+        return
+    with pytest.raises(InputError, match=r"seg\.nii\.gz: the label's grid \(4, 5, \d\) differs"):
+        check_same_grid(label, image)
+
+
+def test_a_flat_label_lies_on_an_image_of_one_slice(tmp_path: Path) -> None:
+    image = write(tmp_path / "t1.nii.gz", np.zeros((4, 5, 1), np.float32), np.eye(4))
+    check_same_grid(write(tmp_path / "seg.nii.gz", np.zeros((4, 5), np.uint8), np.eye(4)), image)
+
+
+# --- the largest part ---------------------------------------------------------------------------
+
+
+def test_the_largest_part_touches_by_faces() -> None:
+    mask = np.array([[1, 1, 0, 1, 0], [0, 0, 1, 1, 0], [0, 0, 0, 1, 0]], bool)
+    expected = mask & (np.arange(5) > 1)
+    np.testing.assert_array_equal(largest_part(mask), expected)
+    np.testing.assert_array_equal(largest_part(expected), expected)
+    assert not largest_part(np.zeros((2, 3, 4), bool)).any()
