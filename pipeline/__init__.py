@@ -45,7 +45,7 @@ _HOMES = {
     "evaluate": "study.evaluate",
     "export": "bundle.export",
     "find_all": "cases.several",
-    "find_cases": "cases.cohort",
+    "find_cases": "cases.find",
     "fuse": "detection.fusion",
     "load_model": "run.model",
     "train": "study.train",
