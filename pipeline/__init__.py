@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.bundle.export import export
-    from pipeline.cases.cohort import find_cases
+    from pipeline.cases.find import find_cases
     from pipeline.cases.loop import Execution
     from pipeline.cases.several import Selection, find_all
     from pipeline.detection.fusion import FusionSettings
@@ -45,7 +45,7 @@ _HOMES = {
     "evaluate": "study.evaluate",
     "export": "bundle.export",
     "find_all": "cases.several",
-    "find_cases": "cases.cohort",
+    "find_cases": "cases.find",
     "fuse": "detection.fusion",
     "load_model": "run.model",
     "train": "study.train",

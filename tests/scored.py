@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.files.nifti import write_text, write_volume
 from pipeline.files.record.result import Threshold

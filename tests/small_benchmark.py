@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from brains import centred_affine, inside_brain, smooth_intensity, world_of
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.files.nifti import write_text, write_volume
 
 THRESHOLD = 0.5

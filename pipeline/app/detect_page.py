@@ -15,7 +15,7 @@ import numpy as np
 import streamlit as st
 
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.cohort import find_cases
+from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.detect import detect_cases

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from pipeline.bundle.startup import reason_of
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.detect import is_done

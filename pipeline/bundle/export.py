@@ -16,9 +16,9 @@ import torch
 from pipeline.detection.detector import make_network_detector
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
-from pipeline.files.names import CALIBRATION, RUN_RECORD
+from pipeline.files.names import CALIBRATION, COMMIT, RUN_RECORD
 from pipeline.files.nifti import write_atomically
-from pipeline.files.provenance import COMMIT, PACKAGE, software
+from pipeline.files.provenance import PACKAGE, software
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.people import Datalist
 from pipeline.files.record.run import RunRecord

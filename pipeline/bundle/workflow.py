@@ -13,8 +13,10 @@ from monai.inferers import DiffusionInferer
 
 from pipeline.bundle.components import CaseDataset
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.cohort import Case, find_cases, healthy_for_training
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET, Execution
+from pipeline.cases.splits import healthy_for_training
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.run.config import RunConfig

@@ -34,7 +34,8 @@ def deepbet() -> BrainExtractor:
             nib.orientations.io_orientation(np.eye(4)),
             nib.orientations.io_orientation(head.affine),
         )
-        return nib.orientations.apply_orientation(mask.get_fdata(), turn) > 0.5
+        turned = nib.orientations.apply_orientation(mask.get_fdata(), turn)
+        return np.asarray(turned > 0.5)
 
     return extract
 

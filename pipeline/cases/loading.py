@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.errors import InputError
-from pipeline.files.nifti import Volume, is_picture, read_labels, read_volume
+from pipeline.files.nifti import Volume, grid_difference, is_picture, read_labels, read_volume
 
 BRAIN_ML = (200.0, 2300.0)
 """Plausible brain volumes; a mask beyond holds a skull, or a piece of a brain."""
@@ -53,7 +53,7 @@ def read_modalities(case: Case, modalities: Sequence[str]) -> list[Volume]:
         file = case.images[modality]
         volumes.append(read_volume(file.path, file.channel))
     for volume in volumes[1:]:
-        if not same_grid(volume, volumes[0]):
+        if grid_difference(volume, volumes[0]):
             raise InputError(
                 f"{volume.path}: grid {volume.data.shape} differs from {volumes[0].path}'s "
                 f"{volumes[0].data.shape} in shape or affine; register and resample them together"
@@ -70,7 +70,7 @@ def read_label(case: Case, like: Volume | None = None) -> Volume:
     if case.label is None:
         raise InputError(f"case {case.name}: no lesion label was found beside its images")
     label = read_labels(case.label.path, case.label.channel)
-    if like is not None and not same_grid(label, like):
+    if like is not None and grid_difference(label, like):
         raise InputError(_other_grid(label, like))
     return label
 
@@ -87,30 +87,22 @@ def check_same_grid(label: ImageFile, image: ImageFile) -> None:
         a, b = _header_only(label.path), _header_only(image.path)
     except Exception:  # whatever is wrong with it, reading it will say so
         return
-    if not same_grid(a, b):
+    if grid_difference(a, b):
         raise InputError(_other_grid(a, b))
 
 
 def _header_only(path: Path) -> Volume:
-    """A volume without its voxels: the shape of its array is (X, Y, Z, 0)."""
+    """A volume whose voxels are not read: all are 0, and take no memory."""
     image = typing.cast(nib.Nifti1Image, nib.load(path))
-    return Volume(np.empty((*image.shape[:3], 0)), np.asarray(image.affine), path)
+    shape = (*image.shape, 1, 1, 1)[:3]
+    return Volume(np.broadcast_to(np.float32(0), shape), np.asarray(image.affine), path)
 
 
 def _other_grid(label: Volume, image: Volume) -> str:
     return (
-        f"{label.path}: the label's grid {label.data.shape[:3]} differs from {image.path}'s "
-        f"{image.data.shape[:3]} in shape or affine; resample the label (nearest neighbour)"
+        f"{label.path}: the label's grid {label.data.shape} differs from {image.path}'s "
+        f"{image.data.shape} in shape or affine; resample the label (nearest neighbour)"
     )
-
-
-def same_grid(a: Volume, b: Volume, tolerance_mm: float = 0.1) -> bool:
-    """Whether two volumes have the same shape, and affines that agree at every corner."""
-    if a.data.shape != b.data.shape:
-        return False
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in a.data.shape[:3]])).reshape(3, -1)
-    homogeneous = np.vstack([corners, np.ones(corners.shape[1])])
-    return bool(np.abs((a.affine - b.affine) @ homogeneous).max() < tolerance_mm)
 
 
 def find_brain(
@@ -151,39 +143,67 @@ def find_brain(
 
 
 def nonzero_brain(volumes: Sequence[Volume]) -> np.ndarray:
-    """The largest connected part that is not exactly zero in any of the images."""
+    """The largest connected part that differs from zero in at least one of the images.
+
+    Args:
+        volumes: at least one, ``(X, Y, Z)`` each, on one grid.
+
+    Returns:
+        ``(X, Y, Z)`` bool.
+    """
     brain = np.zeros(volumes[0].data.shape, bool)
     for volume in volumes:
         # A JPEG's background is not exactly black.
         level = JPEG_BLACK if volume.path.suffix.lower() in (".jpg", ".jpeg") else 0
         brain |= np.abs(volume.data) > level
-    parts, n_parts = ndimage.label(brain)
-    if n_parts > 1:
-        sizes = np.bincount(parts.reshape(-1))[1:]
-        brain = parts == 1 + int(sizes.argmax())
-    return brain
+    return largest_part(brain)
+
+
+def largest_part(mask: np.ndarray) -> np.ndarray:
+    """The largest part of a mask whose voxels touch by a face; the mask itself where it is one.
+
+    Args:
+        mask: bool, any shape.
+
+    Returns:
+        bool, the same shape.
+    """
+    parts, n_parts = ndimage.label(mask)
+    if n_parts <= 1:
+        return mask
+    sizes = np.bincount(parts.reshape(-1))[1:]
+    largest: np.ndarray = parts == 1 + int(sizes.argmax())
+    return largest
 
 
 def mask_on_grid(file: ImageFile, like: Volume) -> np.ndarray:
     """A mask or label map, > 0, on the grid of another image, through the affines.
 
+    Args:
+        file: on any grid that overlaps in world space.
+        like: the image, ``(X, Y, Z)``.
+
+    Returns:
+        ``(X, Y, Z)`` bool.
+
     Raises:
         InputError: the two do not overlap in world space.
     """
     mask = read_labels(file.path, file.channel)
-    inside = mask.data > 0
-    if same_grid(mask, like):
+    inside: np.ndarray = mask.data > 0
+    if not grid_difference(mask, like):
         return inside
     # Index of `like` to index of the mask.
     back = np.linalg.solve(mask.affine, like.affine)
     moved = ndimage.affine_transform(
         inside.astype(np.float32), back[:3, :3], back[:3, 3], like.data.shape, order=1
     )
-    if not (moved > 0.5).any() and inside.any():
+    on_grid: np.ndarray = moved > 0.5
+    if not on_grid.any() and inside.any():
         raise InputError(
             f"{file.path}: in world space it does not overlap {like.path}; check both affines"
         )
-    return moved > 0.5
+    return on_grid
 
 
 def _without_holes(brain: np.ndarray) -> np.ndarray:

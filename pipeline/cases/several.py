@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.cases.cohort import Case, Cohort, find_cases
+from pipeline.cases.case import Case, Cohort
+from pipeline.cases.find import find_cases
 from pipeline.errors import InputError
 
 
@@ -39,10 +40,34 @@ def find_all(paths: Sequence[Path | str], selection: Selection = Selection()) ->
     Raises:
         InputError: there is no case, two have one name, or a case to leave out is not there.
     """
-    cohorts, incomplete = _read(paths, selection)
+    cohorts, unusable = _read(paths, selection)
+    joined = _joined(cohorts)
+    names = {case.name for case in joined.cases}
+    if unknown := sorted(set(selection.leave_out) - names):
+        raise InputError(f"--leave-out {unknown[0]}: no case of that name in {paths[0]}")
+    return replace(
+        joined,
+        cases=tuple(case for case in joined.cases if case.name not in selection.leave_out),
+        incomplete={**unusable, **joined.incomplete},
+    )
+
+
+def _joined(cohorts: Sequence[Cohort]) -> Cohort:
+    """Several cohorts as one with the root of the first; errors as `find_all`."""
+    return Cohort(
+        root=cohorts[0].root,
+        cases=tuple(_by_name(cohorts).values()),
+        left_out={path: why for cohort in cohorts for path, why in cohort.left_out.items()},
+        layout=", ".join(dict.fromkeys(cohort.layout for cohort in cohorts)),
+        notes=tuple(dict.fromkeys(note for cohort in cohorts for note in cohort.notes)),
+        incomplete={name: why for cohort in cohorts for name, why in cohort.incomplete.items()},
+    )
+
+
+def _by_name(cohorts: Sequence[Cohort]) -> dict[str, Case]:
+    """The cases of several cohorts; errors as `find_all`."""
     found: dict[str, Case] = {}
     for cohort in cohorts:
-        incomplete |= cohort.incomplete
         for case in cohort.cases:
             if case.name in found:
                 raise InputError(
@@ -50,17 +75,7 @@ def find_all(paths: Sequence[Path | str], selection: Selection = Selection()) ->
                     "the folders in separate commands, or rename one"
                 )
             found[case.name] = case
-    if unknown := sorted(set(selection.leave_out) - set(found)):
-        raise InputError(f"--leave-out {unknown[0]}: no case of that name in {paths[0]}")
-    kept = tuple(case for name, case in found.items() if name not in selection.leave_out)
-    return Cohort(
-        root=cohorts[0].root,
-        cases=kept,
-        left_out={path: why for cohort in cohorts for path, why in cohort.left_out.items()},
-        layout=", ".join(dict.fromkeys(cohort.layout for cohort in cohorts)),
-        notes=tuple(dict.fromkeys(note for cohort in cohorts for note in cohort.notes)),
-        incomplete=incomplete,
-    )
+    return found
 
 
 def _read(paths: Sequence[Path | str], selection: Selection) -> tuple[list[Cohort], dict[str, str]]:

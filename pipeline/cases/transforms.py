@@ -7,7 +7,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
@@ -23,32 +22,15 @@ from monai.utils import TraceKeys
 from scipy import ndimage
 from torch import Tensor
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
+from pipeline.cases.grid import Grid, grid_affine
 from pipeline.cases.loading import BrainExtractor, find_brain, mask_on_grid, read_modalities
 from pipeline.errors import InputError
 
 IMAGE, BRAIN, EXCLUDE = "image", "brain_mask", "exclude"
+"""Keys of the dictionary that a case is while it is transformed."""
 BACKGROUND = -1.0
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The model's working grid: axial slices, centred on the brain, along the axes nearest RAS.
-
-    Attributes:
-        size: height and width of a slice in pixels.
-        spacing_mm: pixel size.
-        slice_spacing_mm: distance of the slices.
-    """
-
-    size: int = 64
-    spacing_mm: float = 3.25
-    slice_spacing_mm: float = 3.25
-
-    @property
-    def axes_mm(self) -> tuple[float, float, float]:
-        """Spacing of a slice stack's axes: slices, rows, columns."""
-        return self.slice_spacing_mm, self.spacing_mm, self.spacing_mm
+"""Value of all voxels outside the brain."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +64,14 @@ class Prepared:
 
     @classmethod
     def on_grid(cls, case: Case, slices: Tensor, brain: Tensor, grid: Grid) -> Prepared:
-        """A case of which the working grid alone is known: there is no way back to a source."""
+        """A case of which the working grid alone is known: there is no way back to a source.
+
+        Args:
+            case: where it came from.
+            slices: ``(N, C, H, W)`` float32 in [-1, 1].
+            brain: ``(N, 1, H, W)`` bool.
+            grid: the working grid.
+        """
         inside = brain[:, 0].numpy()
         return cls(
             *(case, slices, brain, brain, inside, inside, np.eye(4), grid, ()),
@@ -92,7 +81,7 @@ class Prepared:
 
     @property
     def grid_affine(self) -> np.ndarray:
-        """Affine ``(4, 4)`` of the working grid, with X along columns and Z along slices."""
+        """Affine ``(4, 4)`` of the working grid in mm, with X along columns and Z along slices."""
         return _affine_of(self._image)
 
     def to_source(self, maps: Tensor) -> np.ndarray:
@@ -150,6 +139,7 @@ class LoadCased(MapTransform):
         self.extract_brain = extract_brain
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` with the arrays of its ``case``, float32."""
         case: Case = data["case"]
         volumes = read_modalities(case, self.modalities)
         first = volumes[0]
@@ -178,6 +168,7 @@ class NormaliseBraind(MapTransform, InvertibleTransform):
         self.mask_key = mask_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` with its images ``(C, X, Y, Z)`` in [-1, 1]."""
         d = dict(data)
         mask = np.asarray(d[self.mask_key][0]) > 0.5
         for key in self.key_iterator(d):
@@ -194,6 +185,7 @@ class NormaliseBraind(MapTransform, InvertibleTransform):
         return d
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` with its images in scanner units."""
         d = dict(data)
         for key in self.key_iterator(d):
             windows = self.pop_transform(d, key)[TraceKeys.EXTRA_INFO]["windows"]
@@ -222,6 +214,7 @@ class ToGridd(MapTransform, InvertibleTransform):
         self.resample = SpatialResample(mode="bilinear", padding_mode="zeros", dtype=np.float32)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` with image ``(C, W, H, N)`` in [-1, 1] and masks ``(1, W, H, N)``, 0 or 1."""
         d = dict(data)
         image, brain = d[IMAGE], d[BRAIN]
         affine, shape = grid_affine(np.asarray(brain[0]) > 0.5, _affine_of(brain), self.grid)
@@ -241,6 +234,7 @@ class ToGridd(MapTransform, InvertibleTransform):
         return typing.cast(MetaTensor, moved)
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """``data`` on the source grid, ``(C, X, Y, Z)``."""
         d = dict(data)
         for key in (key for key in self.keys if key in d):
             record = self.resample.pop_transform(d[key])
@@ -308,6 +302,12 @@ def robust_window(values: np.ndarray) -> tuple[float, float]:
     (at worst 5 %); with the window of the 1 % and 99 % quantiles it is 25 % (57 %). Offset and
     scale of the scanner cancel.
 
+    Args:
+        values: of brain voxels, ``(V,)``, in scanner units.
+
+    Returns:
+        The lower and the higher intensity.
+
     Raises:
         InputError: the quantiles coincide.
     """
@@ -320,42 +320,12 @@ def robust_window(values: np.ndarray) -> tuple[float, float]:
     return median - 1.5 * distance, median + 2.0 * distance
 
 
-def grid_affine(
-    brain: np.ndarray, affine: np.ndarray, grid: Grid
-) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """Affine and shape of the working grid around a brain.
-
-    Its axes are the image's own, permuted and flipped to the nearest of right, anterior, superior;
-    so an oblique image is not turned. In plane the grid is centred on the brain's bounding box;
-    along the slices it spans it.
-    """
-    turn = nib.orientations.io_orientation(affine)
-    axes = turn[:, 0].astype(int)
-    spacing = np.array([grid.spacing_mm, grid.spacing_mm, grid.slice_spacing_mm])
-    index = np.argwhere(brain)
-    first, last = index.min(0), index.max(0)
-    source_spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    directions = np.empty((3, 3))
-    extent = np.empty(3)
-    for source_axis, (axis, flip) in enumerate(zip(axes, turn[:, 1], strict=True)):
-        directions[:, axis] = affine[:3, source_axis] / source_spacing[source_axis] * flip
-        extent[axis] = (last - first + 1)[source_axis] * source_spacing[source_axis]
-    n_slices = max(1, int(np.ceil(extent[2] / grid.slice_spacing_mm)))
-    shape = (grid.size, grid.size, n_slices)
-    linear = directions * spacing
-    centre = affine[:3, :3] @ ((first + last) / 2) + affine[:3, 3]
-    result = np.eye(4)
-    result[:3, :3] = linear
-    result[:3, 3] = centre - linear @ ((np.array(shape) - 1) / 2)
-    return result, shape
-
-
 def _affine_of(image: MetaTensor) -> np.ndarray:
     return np.asarray(image.affine, dtype=np.float64)
 
 
 def _low_pass_sigma(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Gaussian sigma in source voxels that brings the source to the target's resolution.
+    """Gaussian sigma ``(3,)`` in source voxels that brings the source to the target's resolution.
 
     Voxels are taken as Gaussians with their own size as full width at half maximum.
     """
@@ -379,6 +349,7 @@ def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:
 def _notes(
     source_brain: np.ndarray, affine: np.ndarray, brain: Tensor, grid: Grid
 ) -> tuple[str, ...]:
+    """What a user should know of a brain on the working grid."""
     on_grid_ml = float(brain.sum()) * grid.spacing_mm**2 * grid.slice_spacing_mm / 1000.0
     source_ml = float(source_brain.sum()) * abs(np.linalg.det(affine[:3, :3])) / 1000.0
     if min(source_brain.shape) > 1 and on_grid_ml < 0.97 * source_ml:

@@ -38,7 +38,7 @@ def add_cases(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_cases(arguments: argparse.Namespace) -> int:
     check_there([arguments.data])
-    from pipeline.cases.cohort import format_cohort
+    from pipeline.cases.listing import format_cohort
     from pipeline.cases.several import find_all
 
     print(format_cohort(find_all([arguments.data], selection_of(arguments))))

@@ -98,7 +98,7 @@ def add_modality(parser: argparse.ArgumentParser, *, required: bool, text: str =
 
 
 def _modalities(text: str) -> tuple[str, ...]:
-    from pipeline.cases.layouts import canonical_modality
+    from pipeline.cases.layouts.names import canonical_modality
 
     return tuple(canonical_modality(part.strip()) for part in text.split(",") if part.strip())
 

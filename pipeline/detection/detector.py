@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pipeline import __version__
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.calibration import threshold_rule
 from pipeline.detection.case_work import CaseWork

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import __version__
-from pipeline.cases.loading import same_grid
 from pipeline.cases.loop import Execution, each_case
 from pipeline.detection.detect import is_done
 from pipeline.detection.methods import OURS
@@ -23,6 +22,7 @@ from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP, BRAIN_MASK, MAPS, RESULT, pseudo_healthy
 from pipeline.files.nifti import (
     Volume,
+    grid_difference,
     make_folder,
     read_labels,
     read_volume_or_zeros,
@@ -181,7 +181,7 @@ def _fuse_case(
     parts = [_read(folder, *result) for folder, result in zip(folders, results, strict=True)]
     first = parts[0].anomaly
     for part in parts[1:]:
-        if not same_grid(part.anomaly, first):
+        if grid_difference(part.anomaly, first):
             raise InputError(
                 f"{part.anomaly.path} and {first.path} lie on different grids: bring the scans of "
                 "a case to one grid (co-register them), and detect again"
@@ -294,7 +294,7 @@ def _inputs(parts: Sequence[_Part]) -> dict[str, str]:
 def _read(folder: Path, result: CaseResult, provenance: Provenance) -> _Part:
     anomaly = read_volume_or_zeros(folder / ANOMALY_MAP)
     mask = read_labels(folder / BRAIN_MASK)
-    if not same_grid(mask, anomaly):
+    if grid_difference(mask, anomaly):
         raise InputError(f"{mask.path}: not on the grid of {anomaly.path}; detect again")
     brain = mask.data > 0
     if not brain.any():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loop import QUIET, Execution, each_case
 from pipeline.errors import InputError
 from pipeline.figures.cases import MAX_CASES, case_page, load_slice

@@ -1,4 +1,4 @@
-"""The name of every file that is written, once."""
+"""The name of every file that is written or looked for, once."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ CASE_PICTURES = "cases.png"
 COHORT = "cohort.json"
 REPORT = "report.html"
 CAPTIONS = "captions.md"
+
+# Of foreign data sets.
+MSD_DESCRIPTION = "dataset.json"
+BIDS_DESCRIPTION = "dataset_description.json"
+
+# Beside the source where that was copied out of its checkout: what commit it is of.
+COMMIT = "commit.txt"
 
 
 def pseudo_healthy(modality: str, n_modalities: int) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ VOLUME_SUFFIXES = (".nii", ".nii.gz")
 _UNREADABLE = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
 PICTURE_WIDTH_MM = 208.0
 """Assumed length of the longer side of a 2-D picture, which carries no spacing of its own."""
+
+GRID_TOLERANCE_MM = 0.1
+"""Two grids are one where no corner differs by more along any axis."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,22 @@ def voxel_volume_ml(affine: np.ndarray) -> float:
     return float(abs(np.linalg.det(affine[:3, :3]))) / 1000.0
 
 
+def grid_difference(a: Volume, b: Volume) -> str | None:
+    """How the grids of two volumes differ; None where they lie on one.
+
+    They lie on one where their shapes are equal and the world coordinates of no corner voxel differ
+    by more than `GRID_TOLERANCE_MM`.
+    """
+    if a.data.shape != b.data.shape:
+        return f"shape {a.data.shape} and {b.data.shape}"
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(a.data.shape) - 1)
+    points = np.column_stack([corners, np.ones(8)])
+    distance_mm = np.abs(points @ (a.affine - b.affine).T).max()
+    if distance_mm <= GRID_TOLERANCE_MM:
+        return None
+    return f"one shape, but corners up to {distance_mm:.3g} mm apart"
+
+
 def is_volume(path: Path) -> bool:
     """Whether the name says NIfTI."""
     return path.name.lower().endswith(VOLUME_SUFFIXES)
@@ -65,7 +85,7 @@ def read_volume(path: Path, channel: int | None = None) -> Volume:
         channel: index into the fourth axis; None where the image is 3-D.
 
     Returns:
-        float32 voxels. Values are the file's own (scale factors applied).
+        ``(X, Y, Z)`` float32 voxels. Values are the file's own (scale factors applied).
 
     Raises:
         InputError: the file is missing, torn, not an image, 4-D without a channel, has no usable
@@ -89,15 +109,19 @@ def _read_finite(path: Path, channel: int | None) -> Volume:
 
 
 def read_volume_or_zeros(path: Path, channel: int | None = None) -> Volume:
-    """As `read_volume`, but a constant image is fine: a map of a healthy brain may be all zeros."""
+    """As `read_volume`, but a constant image is fine: a map of a healthy brain may be all zeros.
+
+    Returns:
+        ``(X, Y, Z)`` float32 voxels.
+    """
     return _read_finite(path, channel)
 
 
 def read_labels(path: Path, channel: int | None = None) -> Volume:
-    """Read a label map as int32 voxels (all-zero maps are fine); errors as `read_volume`.
+    """Read a label map as ``(X, Y, Z)`` int32 voxels; it may be all zeros.
 
     Raises:
-        InputError: also where a voxel is not a whole number.
+        InputError: as `read_volume`, and where a voxel is not a whole number.
     """
     data, affine = _read(path, channel)
     if not np.isfinite(data).all() or not np.array_equal(data, np.rint(data)):
@@ -106,30 +130,44 @@ def read_labels(path: Path, channel: int | None = None) -> Volume:
 
 
 def _read(path: Path, channel: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels ``(X, Y, Z)`` float32 and affine ``(4, 4)`` float64 of a NIfTI file or picture."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if is_picture(path):
         return _read_picture(path)
+    with _refusing_what_is_no_nifti(path):
+        data, affine = _load_nifti(path)
+    return _one_channel(data, channel, path), _checked_affine(affine, path)
+
+
+def _load_nifti(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Voxels as they are stored, float32 of any shape, and the header's affine."""
+    image = nib.load(path)
+    if not isinstance(image, nib.spatialimages.SpatialImage):
+        raise InputError(f"{path}: not a NIfTI volume")
+    stored = np.dtype(image.get_data_dtype())
+    if stored.names or stored.kind not in "fiub":
+        kind = "colours" if stored.names else "complex numbers"
+        raise InputError(f"{path}: voxels are {kind}; expected one real number each")
+    return np.asarray(image.dataobj, dtype=np.float32), image.affine
+
+
+@contextmanager
+def _refusing_what_is_no_nifti(path: Path) -> Iterator[None]:
+    """What can go wrong with a foreign file inside is raised as one line that names it."""
     try:
-        image = nib.load(path)
-        if not isinstance(image, nib.spatialimages.SpatialImage):
-            raise InputError(f"{path}: not a NIfTI volume")
-        stored = np.dtype(image.get_data_dtype())
-        if stored.names or stored.kind not in "fiub":
-            kind = "colours" if stored.names else "complex numbers"
-            raise InputError(f"{path}: voxels are {kind}; expected one real number each")
-        data = np.asarray(image.dataobj, dtype=np.float32)
+        yield
+    except InputError:
+        raise
     except (EOFError, zlib.error) as error:
         raise InputError(f"{path}: the file is cut short ({error}); copy it again") from error
     except (*_UNREADABLE, OSError, ValueError, TypeError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: cannot be read as NIfTI ({first})") from error
-    return _one_channel(data, channel, path), _checked_affine(image.affine, path)
 
 
 def _one_channel(data: np.ndarray, channel: int | None, path: Path) -> np.ndarray:
+    """``(X, Y, Z)`` of an image of two to any number of axes."""
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if data.ndim == 2:
@@ -154,6 +192,7 @@ def _checked_affine(affine: np.ndarray | None, path: Path) -> np.ndarray:
 
 
 def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Grey values [0, 255] ``(X, Y, 1)`` float32, and an affine of assumed spacing."""
     try:
         with Image.open(path) as picture:
             grey = np.asarray(picture.convert("L"), dtype=np.float32)
@@ -165,7 +204,13 @@ def _read_picture(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_volume(path: Path, data: np.ndarray, affine: np.ndarray) -> None:
-    """Write ``(X, Y, Z)`` voxels as NIfTI in their own dtype; see `write_atomically`."""
+    """Write voxels as NIfTI; see `write_atomically`.
+
+    Args:
+        path: ``.nii`` or ``.nii.gz``.
+        data: ``(X, Y, Z)``, written in its own dtype, bool as 0 and 1 of uint8.
+        affine: voxel index to world (RAS, millimetres), ``(4, 4)``.
+    """
     array = data.astype(np.uint8) if data.dtype == bool else data
     image = nib.Nifti1Image(array, affine)
     image.set_data_dtype(array.dtype)

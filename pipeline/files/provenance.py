@@ -11,12 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline import __version__
+from pipeline.files.names import COMMIT
 from pipeline.files.record.result import Software
 
 PACKAGE = Path(__file__).parents[1]
 """The folder of the package `pipeline`."""
-COMMIT = "commit.txt"
-"""Beside the source where that was copied out of its checkout: what commit it is of."""
 
 
 def command_line() -> str:
@@ -47,9 +46,9 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
-    told = PACKAGE / COMMIT
-    if told.is_file():
-        return told.read_text(encoding="utf-8").strip() or None
+    beside = PACKAGE / COMMIT
+    if beside.is_file():
+        return beside.read_text(encoding="utf-8").strip() or None
     command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from monai.metrics.regression import compute_ssim_and_cs
 from scipy import ndimage
 from torch import Tensor
 
-from pipeline.cases.transforms import Grid
+from pipeline.cases.grid import Grid
 
 SSIM_SCALES, SSIM_WINDOW = (1, 2, 4), 7
 """Pixels that are averaged, and width of the window in what is left."""

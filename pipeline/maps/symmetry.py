@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from pipeline.cases.transforms import Grid
+from pipeline.cases.grid import Grid
 
 REACH_MM = 7.0
 """The other side is compared with what lies so near to the mirrored place: folds do not mirror."""

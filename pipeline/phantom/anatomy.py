@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from pipeline.cases.loading import largest_part
 from pipeline.errors import InputError
 from pipeline.files.nifti import read_volume
 from pipeline.phantom.splines import smooth_field, spline_at
@@ -243,15 +244,10 @@ def _sort_tissues(
     grey = (1 - fluid) * (1 - bright)
     texture = (t1 - (CSF_T1 * fluid + GREY_T1 * grey + WHITE_T1 * white)) / WHITE_T1
     texture = np.clip(texture, -0.15, 0.15) * (1 - fluid) * (1 - ribbon)
-    brain &= _largest_part(brain)
+    brain &= largest_part(brain)
     deep = fluid * (depth > 18)
     rim = ndimage.gaussian_filter(deep.astype(np.float32), 1.6 / spacing) * white
     return Composition(brain, fluid, grey, white, texture, rim)
-
-
-def _largest_part(mask: np.ndarray) -> np.ndarray:
-    parts, _ = ndimage.label(mask)
-    return np.asarray(parts == np.bincount(parts[mask]).argmax())
 
 
 def _sampled(volume: np.ndarray, points: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loop import Execution, each_case
 from pipeline.errors import InputError
 from pipeline.files.names import COHORT

@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
+from pipeline.cases.loading import largest_part
 from pipeline.phantom.plan import Plan, Site
 from pipeline.phantom.splines import smooth_field, spline_at
 from pipeline.phantom.tissue import Tissue
@@ -110,7 +111,7 @@ def grow(rng: np.random.Generator, plan: Plan, site: Site, voxel_ml: float) -> G
     score = _core_score(rng, plan, site)
     score += 0.6 * plan.core_radius_mm * (1 - np.clip(1.5 * white + 0.4, 0, 1))
     n_core = max(round(n_whole * plan.core_fraction), 1)
-    core = _largest_part(_lowest(score, site.brain_mask & ~wide_fluid, n_core))
+    core = largest_part(_lowest(score, site.brain_mask & ~wide_fluid, n_core))
     travel = _travel_mm(core, site)
     fingers = 0.30 * smooth_field(rng, site.shape, site.spacing_mm, 7.0)
     fingers += 0.14 * smooth_field(rng, site.shape, site.spacing_mm, 3.0)
@@ -161,13 +162,6 @@ def _lowest(score: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
     if count <= 0:
         return np.zeros_like(allowed)
     return np.asarray(allowed & (score <= np.partition(values, count - 1)[count - 1]))
-
-
-def _largest_part(mask: np.ndarray) -> np.ndarray:
-    parts, _ = ndimage.label(mask)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.asarray(parts == sizes.argmax())
 
 
 def _without_specks(mask: np.ndarray, min_voxels: float) -> np.ndarray:

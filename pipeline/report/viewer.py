@@ -10,12 +10,11 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
-from pipeline.cases.cohort import Case, ImageFile
-from pipeline.cases.loading import same_grid
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET, each_case
 from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, pseudo_healthy_modality
-from pipeline.files.nifti import Volume, read_labels, read_volume_or_zeros
+from pipeline.files.nifti import Volume, grid_difference, read_labels, read_volume_or_zeros
 from pipeline.files.record.result import CaseResult
 from pipeline.report.miniature import Frame, encode, encode_labels, frame_of, sample
 
@@ -175,7 +174,7 @@ class _Beside:
         except InputError as error:
             self.notes.append(f"{what} is not shown: {error}")
             return None
-        if not same_grid(volume, self.anomaly):
+        if grid_difference(volume, self.anomaly):
             self.notes.append(f"{what} is not shown: it lies on another grid than the map.")
             return None
         return volume.data
@@ -189,7 +188,7 @@ class _Beside:
         except InputError as error:
             self.notes.append(str(error))
             return None
-        if not same_grid(volume, self.anomaly):
+        if grid_difference(volume, self.anomaly):
             name = file.path.name
             self.notes.append(f"{name} is not shown: it lies on another grid than the map.")
             return None

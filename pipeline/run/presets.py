@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from pipeline.cases.layouts import canonical_modality
-from pipeline.cases.transforms import Grid
+from pipeline.cases.grid import Grid
+from pipeline.cases.layouts.names import canonical_modality
 from pipeline.run.config import DetectionConfig, RunConfig, TrainingConfig, check_choice
 from pipeline.run.settings import override
 

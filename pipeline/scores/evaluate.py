@@ -10,18 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cases.cohort import Case, label_regions
+from pipeline.cases.case import Case
+from pipeline.cases.labels import label_regions
 from pipeline.cases.loop import Execution, each_case
 from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, RESULT
-from pipeline.files.nifti import Volume, is_picture, read_labels, read_volume_or_zeros
+from pipeline.files.nifti import (
+    Volume,
+    grid_difference,
+    is_picture,
+    read_labels,
+    read_volume_or_zeros,
+)
 from pipeline.files.record.result import CaseResult, Threshold
 from pipeline.scores.case_metrics import METRICS, ScoredCase, slice_scores, top_mean
 from pipeline.scores.histogram import ScoreHistogram
 
 NO_THRESHOLD = Threshold()
-GRID_TOLERANCE_MM = 0.1
-"""Two grids are one where no corner differs by more."""
 
 
 @dataclass(frozen=True)
@@ -236,20 +241,12 @@ def _read_mask(
 
 def _check_grid(anomaly_map: Volume, other: Volume) -> None:
     """Raise InputError unless both lie on one grid."""
-    if anomaly_map.data.shape != other.data.shape:
-        difference = f"shape {anomaly_map.data.shape} and {other.data.shape}"
-    else:
-        corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(other.data.shape) - 1)
-        points = np.column_stack([corners, np.ones(8)])
-        distance_mm = np.abs(points @ (anomaly_map.affine - other.affine).T).max()
-        if distance_mm <= GRID_TOLERANCE_MM:
-            return
-        difference = f"one shape, but corners up to {distance_mm:.3g} mm apart"
-    raise InputError(
-        f"{anomaly_map.path} and {other.path} lie on different grids ({difference}); a map lies on "
-        "its image's grid: bring label and image to one grid, or resample a foreign map "
-        "(nilearn.image.resample_to_img)"
-    )
+    if difference := grid_difference(anomaly_map, other):
+        raise InputError(
+            f"{anomaly_map.path} and {other.path} lie on different grids ({difference}); a map "
+            "lies on its image's grid: bring label and image to one grid, or resample a foreign "
+            "map (nilearn.image.resample_to_img)"
+        )
 
 
 def _number(value: float | None) -> float:

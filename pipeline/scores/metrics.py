@@ -38,7 +38,7 @@ def dice(mask: np.ndarray, lesion: np.ndarray) -> float:
 
 
 def sensitivity(mask: np.ndarray, lesion: np.ndarray) -> float:
-    """TP / (TP + FN) in [0, 1], the recall; NaN without a lesion; shapes and arguments as `dice`."""
+    """TP / (TP + FN) in [0, 1], the recall; NaN without a lesion; shapes as `dice` has them."""
     return ratio(n_true(mask & lesion), n_true(lesion))
 
 

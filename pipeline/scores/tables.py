@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.cases.cohort import Case, write_datalist
+from pipeline.cases.case import Case
+from pipeline.cases.listing import write_datalist
 from pipeline.files.names import CURVES, DATALIST, SUMMARY, TABLE, TABLE_CSV
 from pipeline.files.nifti import write_text
 from pipeline.files.record.summary import Mean, MethodSummary, Summary

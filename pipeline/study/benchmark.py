@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loading import check_same_grid
 from pipeline.cases.loop import Execution, Failures
 from pipeline.cases.several import Selection

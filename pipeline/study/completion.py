@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.loop import Execution
 from pipeline.cases.transforms import CaseTransforms

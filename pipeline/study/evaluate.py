@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loading import load_brain
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.errors import InputError
 from pipeline.files.names import DATALIST
 from pipeline.files.record.people import Datalist

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.cases.cohort import Case, Cohort, healthy_for_training
+from pipeline.cases.case import Case, Cohort
 from pipeline.cases.several import Selection, find_all
+from pipeline.cases.splits import healthy_for_training
 from pipeline.errors import InputError
 
 logger = logging.getLogger(__name__)

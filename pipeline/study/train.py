@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.errors import InputError

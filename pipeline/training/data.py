@@ -8,9 +8,11 @@ from pathlib import Path
 
 from torch.utils.data import Subset
 
-from pipeline.cases.cohort import Case, split_cases, write_datalist
+from pipeline.cases.case import Case
+from pipeline.cases.listing import write_datalist
 from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.loop import Execution
+from pipeline.cases.splits import split_cases
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.errors import InputError
 from pipeline.files.names import CACHE, CONFIG, DATALIST, RUN_RECORD

@@ -23,7 +23,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import BACKGROUND, CaseTransforms
 from pipeline.files.nifti import write_atomically

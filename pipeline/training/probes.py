@@ -16,7 +16,7 @@ from monai.data import MetaTensor
 from monai.transforms import SpatialResample
 from torch import Tensor, nn
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.loop import Failures
 from pipeline.cases.transforms import BRAIN, IMAGE, CaseTransforms, LoadCased

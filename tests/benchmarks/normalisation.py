@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.cases.cohort import find_cases
+from pipeline.cases.find import find_cases
 from pipeline.cases.loading import find_brain, read_label, read_modalities
 from pipeline.cases.transforms import robust_window
 

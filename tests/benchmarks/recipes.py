@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pipeline.cases.cohort import find_cases
+from pipeline.cases.find import find_cases
 from pipeline.cases.loading import read_label
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import tabulate

@@ -22,7 +22,7 @@ from pipeline.bundle.components import (
     to_stack,
     to_volume,
 )
-from pipeline.cases.cohort import find_cases
+from pipeline.cases.find import find_cases
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.detect import detect_case
 from pipeline.detection.detector import NetworkDetector

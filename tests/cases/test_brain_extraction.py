@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.cohort import find_cases
+from pipeline.cases.find import find_cases
 from pipeline.cases.loading import find_brain, read_modalities
 from pipeline.errors import InputError
 from pipeline.files.nifti import Volume

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,94 +9,34 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from brains import BRAIN_CENTRE_MM, SmallBrain, inside_brain, smooth_intensity, world_of
+from brains import SmallBrain, inside_brain, smooth_intensity
 from PIL import Image
+from prepared import (
+    LINEARS,
+    MARKER_MM,
+    WORKING,
+    MakeBrain,
+    case_of,
+    disc,
+    prepare,
+    stack_affine,
+    stack_world,
+    with_marker,
+    write,
+)
 from scipy import ndimage
 from torch import Tensor
 
-from pipeline.cases.cohort import Case, ImageFile
-from pipeline.cases.loading import find_brain, load_brain, read_label, same_grid
-from pipeline.cases.transforms import (
-    BACKGROUND,
-    CaseTransforms,
-    Grid,
-    Prepared,
-    grid_affine,
-    robust_window,
-)
+from pipeline.cases.case import Case, ImageFile
+from pipeline.cases.find import find_cases
+from pipeline.cases.grid import Grid
+from pipeline.cases.transforms import BACKGROUND, CaseTransforms, Prepared, robust_window
 from pipeline.errors import InputError
-from pipeline.files.nifti import Volume
 
-MakeBrain = Callable[..., SmallBrain]
-WORKING = Grid(size=64, spacing_mm=3.25, slice_spacing_mm=3.25)
-
-
-def turned(degrees: tuple[float, float, float]) -> np.ndarray:
-    """A rotation about the three axes, one after the other."""
-    result = np.eye(3)
-    for axis, angle in enumerate(np.radians(degrees)):
-        i, j = (a for a in range(3) if a != axis)
-        step = np.eye(3)
-        step[i, i] = step[j, j] = np.cos(angle)
-        step[i, j], step[j, i] = -np.sin(angle), np.sin(angle)
-        result = step @ result
-    return result
-
-
-LINEARS: dict[str, np.ndarray] = {
-    "ras": np.diag([3.0, 3.0, 3.0]),
-    "fine": np.diag([2.0, 2.0, 2.0]),
-    "flipped": np.diag([-3.0, 3.0, -3.0]),
-    "lps": np.diag([-2.5, -2.5, 2.5]),
-    "permuted": np.array([[0, 0, 3.0], [3.0, 0, 0], [0, 3.0, 0]]),
-    "permuted_flipped": np.array([[0, -2.5, 0], [0, 0, 3.0], [-3.0, 0, 0]]),
-    "anisotropic": np.diag([2.0, 2.5, 5.0]),
-    "oblique": turned((12.0, -8.0, 15.0)) * 3.0,
-    "oblique_permuted": turned((-10.0, 6.0, 9.0))
-    @ np.array([[0, 0, -2.5], [3.0, 0, 0], [0, 3.5, 0]]),
-}
 ON_EVERY_GRID = pytest.mark.parametrize("kind", LINEARS)
 
 
-def case_of(brain: SmallBrain, **other: object) -> Case:
-    return Case("case", "case", {"t1": ImageFile(brain.path)}, **other)  # type: ignore[arg-type]
-
-
-def prepare(case: Case, grid: Grid = WORKING, modalities: tuple[str, ...] = ("t1",)) -> Prepared:
-    return CaseTransforms(modalities, grid)(case)
-
-
-def stack_affine(prepared: Prepared) -> np.ndarray:
-    """Affine of the working grid, (column, row, slice) to world."""
-    affine, shape = grid_affine(prepared.source_brain, prepared.source_affine, prepared.grid)
-    assert (shape[2], shape[1], shape[0]) == (
-        prepared.slices.shape[0],
-        prepared.slices.shape[2],
-        prepared.slices.shape[3],
-    )
-    return affine
-
-
-def stack_world(prepared: Prepared) -> np.ndarray:
-    """World coordinates of every pixel of the stack, ``(N, H, W, 3)``."""
-    n, _, height, width = prepared.slices.shape
-    return world_of((width, height, n), stack_affine(prepared)).transpose(2, 1, 0, 3)
-
-
-def as_maps(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))[:, None]
-
-
-# Orientation --------------------------------------------------------------------------------------
-
-
-MARKER_MM = BRAIN_CENTRE_MM + np.array([24.0, 33.0, 18.0])
-
-
-def with_marker(world: np.ndarray) -> np.ndarray:
-    """A blob at the right, anterior and superior."""
-    distance2 = ((world - MARKER_MM) ** 2).sum(-1)
-    return smooth_intensity(world) + 1500 * np.exp(-distance2 / (2 * 9.0**2))
+# --- orientation ----------------------------------------------------------------------------------
 
 
 @ON_EVERY_GRID
@@ -149,7 +88,11 @@ def test_values_lie_in_the_range_and_the_background_is_exact(
     assert on_grid_ml == pytest.approx(1050.0, rel=0.03)
 
 
-# Round trips --------------------------------------------------------------------------------------
+# --- round trips ----------------------------------------------------------------------------------
+
+
+def as_maps(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))[:, None]
 
 
 @ON_EVERY_GRID
@@ -277,7 +220,7 @@ def _homogeneous(world: np.ndarray) -> np.ndarray:
     return np.vstack([flat, np.ones(flat.shape[1])])
 
 
-# Intensities --------------------------------------------------------------------------------------
+# --- intensities ----------------------------------------------------------------------------------
 
 
 def tissue_values(n: int = 50_000) -> np.ndarray:
@@ -332,40 +275,7 @@ def test_negative_intensities_are_fine(make_brain: MakeBrain) -> None:
     assert (plain.slices - prepare(case_of(scores)).slices).abs().max() < 1e-2
 
 
-# Brain masks --------------------------------------------------------------------------------------
-
-
-def head(world: np.ndarray) -> np.ndarray:
-    """Not skull-stripped: tissue everywhere."""
-    return np.where(inside_brain(world), smooth_intensity(world), 60.0)
-
-
-def write(path: Path, data: np.ndarray, affine: np.ndarray) -> ImageFile:
-    nib.save(nib.Nifti1Image(data, affine), path)
-    return ImageFile(path)
-
-
-def write_head(brain: SmallBrain) -> SmallBrain:
-    data = head(brain.world).astype(np.float32)
-    write(brain.path, data, brain.affine)
-    return dataclasses.replace(brain, data=data)
-
-
-@pytest.mark.parametrize("kind", ["ras", "oblique", "permuted_flipped"])
-def test_a_parcellation_on_another_grid_is_brought_over_by_the_affines(
-    kind: str, make_brain: MakeBrain, tmp_path: Path
-) -> None:
-    brain = write_head(make_brain(LINEARS["lps"]))
-    like = make_brain(LINEARS[kind], name="parcellation.nii.gz")
-    regions = np.where(like.inside, 1 + (like.world[..., 0] > 5) * 40, 0).astype(np.int16)
-    parcellation = write(like.path, regions, like.affine)
-    prepared = prepare(case_of(brain, brain_mask=parcellation))
-    truth = inside_brain(brain.world)
-    overlap = (
-        2 * (truth & prepared.source_brain).sum() / (truth.sum() + prepared.source_brain.sum())
-    )
-    assert overlap > 0.96
-    assert (prepared.slices[~prepared.brain] == BACKGROUND).all()
+# --- masks, two dimensions, real brains -----------------------------------------------------------
 
 
 def test_an_exclude_mask_counts_as_brain_but_not_as_healthy(
@@ -381,150 +291,6 @@ def test_an_exclude_mask_counts_as_brain_but_not_as_healthy(
     assert left_out[distance < 10].all()
     assert not left_out[distance > 18].any()
     assert torch.equal(prepared.brain, prepare(case_of(brain)).brain)
-
-
-def test_holes_in_the_brain_are_filled(make_brain: MakeBrain) -> None:
-    brain = make_brain()
-    data = brain.data.copy()
-    hole = ((brain.world - BRAIN_CENTRE_MM) ** 2).sum(-1) < 15.0**2
-    data[hole] = 0
-    write(brain.path, data, brain.affine)
-    prepared = prepare(case_of(brain))
-    assert prepared.source_brain[hole].all()
-    assert np.array_equal(prepared.source_brain, brain.inside)
-
-
-def test_specks_in_the_background_are_no_brain(make_brain: MakeBrain) -> None:
-    brain = make_brain()
-    data = brain.data.copy()
-    data[0, 0, 0] = data[-1, -1, -1] = 5.0
-    write(brain.path, data, brain.affine)
-    assert np.array_equal(prepare(case_of(brain)).source_brain, brain.inside)
-
-
-def test_a_raw_head_needs_an_extractor(make_brain: MakeBrain) -> None:
-    brain = write_head(make_brain(np.diag([3.0, 3.0, 4.0])))
-    asked: list[Volume] = []
-
-    def extract(volume: Volume) -> np.ndarray:
-        asked.append(volume)
-        return inside_brain(world_of(volume.data.shape, volume.affine))
-
-    grown = np.pad(brain.data, 12, constant_values=60.0)
-    affine = brain.affine.copy()
-    affine[:3, 3] -= affine[:3, :3] @ [12, 12, 12]
-    write(brain.path, grown, affine)
-    with pytest.raises(InputError, match="not skull-stripped") as caught:
-        prepare(case_of(brain))
-    assert str(brain.path) in str(caught.value)
-    prepared = CaseTransforms(("t1",), WORKING, extract)(case_of(brain))
-    assert len(asked) == 1
-    assert np.array_equal(prepared.source_brain, inside_brain(world_of(grown.shape, affine)))
-
-
-def test_an_extractor_is_not_asked_about_a_stripped_brain(make_brain: MakeBrain) -> None:
-    def extract(volume: Volume) -> np.ndarray:
-        raise AssertionError
-
-    brain = make_brain()
-    assert CaseTransforms(("t1",), WORKING, extract)(case_of(brain)).source_brain.any()
-
-
-# Refusals -----------------------------------------------------------------------------------------
-
-
-def refusal(case: Case, modalities: tuple[str, ...] = ("t1",)) -> str:
-    with pytest.raises(InputError) as caught:
-        prepare(case, modalities=modalities)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_a_piece_of_a_brain_is_refused(make_brain: MakeBrain) -> None:
-    brain = make_brain()
-    small = np.where(((brain.world - BRAIN_CENTRE_MM) ** 2).sum(-1) < 30.0**2, brain.data, 0)
-    write(brain.path, small, brain.affine)
-    message = refusal(case_of(brain))
-    assert str(brain.path) in message
-    assert "at least 200 mL" in message
-
-
-def test_a_missing_modality_is_named(make_brain: MakeBrain) -> None:
-    message = refusal(case_of(make_brain()), ("t1", "flair"))
-    assert "case: has t1; flair is missing" in message
-
-
-@pytest.mark.parametrize("change", ["shape", "affine"])
-def test_modalities_on_different_grids_are_refused(change: str, make_brain: MakeBrain) -> None:
-    a = make_brain(name="a_t1.nii.gz")
-    data, affine = a.data, a.affine.copy()
-    if change == "shape":
-        data = data[:, :, :-1]
-    else:
-        affine[0, 3] += 1.0
-    t2 = write(a.path.with_name("a_t2.nii.gz"), data, affine)
-    case = Case("a", "a", {"t1": ImageFile(a.path), "t2": t2})
-    message = refusal(case, ("t1", "t2"))
-    assert str(a.path) in message
-    assert str(t2.path) in message
-
-
-def test_a_mask_elsewhere_in_the_world_is_refused(make_brain: MakeBrain, tmp_path: Path) -> None:
-    brain = make_brain()
-    affine = brain.affine.copy()
-    affine[:3, 3] += 500
-    mask = write(tmp_path / "mask.nii.gz", brain.inside.astype(np.uint8), affine)
-    message = refusal(case_of(brain, brain_mask=mask))
-    assert "does not overlap" in message
-    assert str(mask.path) in message
-    assert str(brain.path) in message
-
-
-def test_an_empty_mask_is_refused(make_brain: MakeBrain, tmp_path: Path) -> None:
-    brain = make_brain()
-    mask = write(tmp_path / "mask.nii.gz", np.zeros(brain.data.shape, np.uint8), brain.affine)
-    message = refusal(case_of(brain, brain_mask=mask))
-    assert "empty" in message
-    assert str(mask.path) in message
-
-
-def test_labels_must_exist_and_share_the_image_s_grid(
-    make_brain: MakeBrain, tmp_path: Path
-) -> None:
-    brain = make_brain()
-    like = Volume(brain.data, brain.affine, brain.path)
-    with pytest.raises(InputError, match="no lesion label"):
-        read_label(case_of(brain))
-    label = write(tmp_path / "seg.nii.gz", np.ones((4, 4, 4), np.uint8), brain.affine)
-    assert read_label(case_of(brain, label=label)).data.sum() == 64
-    with pytest.raises(InputError, match=r"seg\.nii\.gz.*differs"):
-        read_label(case_of(brain, label=label), like)
-
-
-def test_grids_are_equal_within_a_tenth_of_a_millimetre_at_the_corners() -> None:
-    data, path = np.zeros((100, 100, 100)), Path("a")
-    affine = np.diag([1.0, 1.0, 1.0, 1.0])
-    rotated, scaled, shifted = affine.copy(), affine.copy(), affine.copy()
-    rotated[0, 1] = 5e-4
-    scaled[0, 0] += 2e-3
-    shifted[0, 3] = 0.2
-    base = Volume(data, affine, path)
-    assert same_grid(base, Volume(data, rotated, path))
-    for other in (scaled, shifted):
-        assert not same_grid(base, Volume(data, other, path))
-    assert not same_grid(base, Volume(data[1:], affine, path))
-
-
-# Two dimensions -----------------------------------------------------------------------------------
-
-
-def disc(height: int, width: int) -> np.ndarray:
-    """A brain slice as a grey picture: rows downwards, a bright spot at the top right."""
-    y, x = np.mgrid[:height, :width].astype(float)
-    y, x = (y - height / 2) / (height * 0.42), (x - width / 2) / (width * 0.36)
-    grey = 110 + 40 * np.sin(3 * x) + 30 * np.cos(4 * y)
-    grey += 60 * np.exp(-((x - 0.4) ** 2 + (y + 0.5) ** 2) / 0.03)
-    return np.where(x**2 + y**2 < 1, grey, 0).astype(np.uint8)
 
 
 @pytest.mark.parametrize("shape", [(160, 160), (200, 150), (64, 64)])
@@ -568,32 +334,6 @@ def test_a_volume_of_a_single_slice_works(thickness_mm: float, tmp_path: Path) -
     assert prepared.to_source(prepared.brain.float())[deep].min() > 0.99
 
 
-@pytest.mark.parametrize("suffix", [".nii.gz", ".png"])
-def test_holes_of_a_single_slice_are_filled(suffix: str, tmp_path: Path) -> None:
-    grey = disc(80, 80)
-    grey[36:44, 36:44] = 0
-    path = tmp_path / f"single{suffix}"
-    if suffix == ".png":
-        Image.fromarray(grey).save(path)
-    else:
-        write(path, grey[::-1].T[..., None].astype(np.float32), np.diag([2.0, 2.0, 3.0, 1.0]))
-    prepared = prepare(Case("single", "single", {"t1": ImageFile(path)}))
-    assert prepared.source_brain[40, 40, 0]
-
-
-# What others use ----------------------------------------------------------------------------------
-
-
-def test_a_brain_is_loaded_in_scanner_units_on_its_own_grid(make_brain: MakeBrain) -> None:
-    brain = make_brain(LINEARS["lps"])
-    images, mask, affine = load_brain(case_of(brain), ("t1",))
-    assert np.array_equal(images["t1"], brain.data)
-    assert np.array_equal(mask, brain.inside)
-    assert np.allclose(affine, brain.affine, atol=1e-4)
-    volume = Volume(brain.data, brain.affine, brain.path)
-    assert np.array_equal(find_brain(case_of(brain), [volume]), brain.inside)
-
-
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(
@@ -602,7 +342,6 @@ def test_a_brain_is_loaded_in_scanner_units_on_its_own_grid(make_brain: MakeBrai
 def test_real_brains_come_back_in_scanner_units(
     folder: str, modality: str, shared_data: Path
 ) -> None:
-    from pipeline.cases.cohort import find_cases
 
     case = find_cases(shared_data / folder, modalities=[modality]).cases[0]
     prepared = CaseTransforms((modality,), Grid(128, 1.625, 2.0))(case)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_models import Zero, untrained
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.normative import make_atlases

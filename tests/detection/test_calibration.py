@@ -13,9 +13,10 @@ import pytest
 from brains import SmallBrain, smooth_intensity
 from small_models import map_of
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
+from pipeline.cases.grid import Grid
 from pipeline.cases.loop import QUIET, Execution
-from pipeline.cases.transforms import CaseTransforms, Grid, Prepared
+from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection import calibration as module
 from pipeline.detection.calibration import (
     calibrate,

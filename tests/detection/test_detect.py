@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from brains import SmallBrain
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
+from pipeline.cases.grid import Grid
 from pipeline.cases.loop import QUIET, Execution
-from pipeline.cases.transforms import CaseTransforms, Grid, Prepared
+from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.detect import detect_cases, is_done
 from pipeline.detection.detector import Detector, make_detector

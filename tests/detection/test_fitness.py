@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cases.transforms import Grid
+from pipeline.cases.grid import Grid
 from pipeline.cli.main import main
 from pipeline.detection.fitness import agreement, check_brain, check_contrast
 from pipeline.errors import InputError

@@ -10,7 +10,7 @@ import torch
 from small_models import untrained
 from torch import Tensor, nn
 
-from pipeline.cases.transforms import Grid
+from pipeline.cases.grid import Grid
 from pipeline.detection import reconstruction
 from pipeline.detection.reconstruction import chain_path, evaluations_per_slice, reconstruct
 from pipeline.noise import lattice

@@ -10,7 +10,7 @@ import pytest
 from drawn import is_within, texts
 from PIL import Image
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.errors import InputError
 from pipeline.figures.cases import (
     MAX_HEIGHT,

@@ -8,7 +8,7 @@ import torch
 from monai.metrics import SSIMMetric
 from scipy import ndimage
 
-from pipeline.cases.transforms import Grid
+from pipeline.cases.grid import Grid
 from pipeline.maps.scoring import (
     RESIDUALS,
     Factor,

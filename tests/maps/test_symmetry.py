@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.cases.transforms import Grid
+from pipeline.cases.grid import Grid
 from pipeline.maps.symmetry import Midplane, asymmetry, find_midplane
 
 GRID = Grid(64, 3.25, 3.25)

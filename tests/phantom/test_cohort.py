@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loop import QUIET
 from pipeline.errors import InputError
 from pipeline.phantom.cohort import CohortPlan, write_cohort, write_inserted_cohort

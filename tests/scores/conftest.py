@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scored import SHAPE, THRESHOLD, label_cube, quiet_map, write_label, write_maps
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 
 
 @pytest.fixture

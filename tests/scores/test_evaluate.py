@@ -22,7 +22,7 @@ from scored import (
     write_maps,
 )
 
-from pipeline.cases.cohort import Case, ImageFile
+from pipeline.cases.case import Case, ImageFile
 from pipeline.errors import InputError
 from pipeline.files.nifti import read_labels, read_volume_or_zeros, write_text, write_volume
 from pipeline.files.record.result import Threshold

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from study_cases import FLAIR
 
-from pipeline.cases.cohort import find_cases, write_datalist
+from pipeline.cases.find import find_cases
+from pipeline.cases.listing import write_datalist
 from pipeline.cases.loop import QUIET
 from pipeline.study.phantoms import PhantomOptions, make_phantoms
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from study_cases import FLAIR
 
-from pipeline.cases.cohort import find_cases
+from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET
 from pipeline.errors import InputError
 from pipeline.study.phantoms import PhantomOptions, make_phantoms

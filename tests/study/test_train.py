@@ -10,7 +10,8 @@ import pytest
 from study_cases import FLAIR
 
 from pipeline import Execution, InputError, TrainOptions, train
-from pipeline.cases.cohort import find_cases, write_datalist
+from pipeline.cases.find import find_cases
+from pipeline.cases.listing import write_datalist
 from pipeline.cases.loop import QUIET
 from pipeline.files.record.people import Datalist
 from pipeline.files.record.run import RunRecord

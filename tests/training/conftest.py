@@ -7,7 +7,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from trainings import WatchedRun, train_quietly
 
-from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET
 from pipeline.files.nifti import write_volume
 from pipeline.phantom.cohort import CohortPlan, write_cohort

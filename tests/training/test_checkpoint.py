@@ -8,7 +8,7 @@ import pytest
 import torch
 from trainings import train_quietly
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.errors import InputError
 from pipeline.run.config import RunConfig
 from pipeline.training.checkpoint import save_state

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from trainings import train_quietly
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.errors import InputError
 from pipeline.run.config import RunConfig
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.run.config import RunConfig

@@ -8,7 +8,7 @@ import pytest
 import torch
 from trainings import rows_of, train_quietly
 
-from pipeline.cases.cohort import Case
+from pipeline.cases.case import Case
 from pipeline.errors import InputError
 from pipeline.files.record.people import Datalist
 from pipeline.run.config import RunConfig

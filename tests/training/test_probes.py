@@ -10,7 +10,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from trainings import WatchedRun, rows_of, train_quietly
 
-from pipeline.cases.cohort import Case, find_cases
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.files.names import PROBES
 from pipeline.files.nifti import write_volume

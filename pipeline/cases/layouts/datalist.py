@@ -1,0 +1,210 @@
+"""MONAI datalists: JSON files that list the images of each case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from pipeline.cases.case import ImageFile
+from pipeline.cases.layouts.names import canonical_modality, parse_name, stem_of
+from pipeline.cases.layouts.part import Found, Layout, Part, Role
+from pipeline.errors import InputError
+
+_USUAL_SECTIONS = ("training", "validation", "test", "testing")
+_MASK_ROLES: tuple[Role, ...] = ("label", "brain_mask", "exclude")
+
+
+# --- the JSON file ------------------------------------------------------------------------------
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise InputError(
+            f"{path}: expected an object with keys such as training, got a {type(data).__name__}"
+        )
+    return data
+
+
+def sections_of(
+    path: Path, data: Mapping[str, object], section: str | None
+) -> dict[str, list[object]]:
+    """The lists of entries that are asked for.
+
+    Args:
+        path: the file, for messages.
+        data: what it holds.
+        section: the key of one of its lists; None takes all.
+
+    Raises:
+        InputError: there is no such list, or none at all.
+    """
+    there = {key: value for key, value in data.items() if _is_section(value, key)}
+    if section is not None and section not in there:
+        have = ", ".join(there) or "none"
+        raise InputError(f"{path}: there is no section {section!r}; the sections are: {have}")
+    if not there:
+        raise InputError(
+            f"{path}: expected lists of entries under keys such as training, validation, test; "
+            f"found the keys {', '.join(data) or '(none)'}"
+        )
+    return there if section is None else {section: there[section]}
+
+
+def _is_section(value: object, key: str) -> TypeGuard[list[object]]:
+    if not isinstance(value, list):
+        return False
+    return key in _USUAL_SECTIONS or all(isinstance(entry, dict) for entry in value)
+
+
+# --- one entry ----------------------------------------------------------------------------------
+
+
+def _image_file(value: object, base: Path, where: str) -> ImageFile:
+    """A path, or ``{"path": ..., "channel": ...}``, relative to the JSON file's folder."""
+    path, channel = value, None
+    if isinstance(value, dict):
+        path, channel = value.get("path"), value.get("channel")
+    if not isinstance(path, str) or not (channel is None or type(channel) is int):
+        raise InputError(f'{where}: expected a path or {{"path": ..., "channel": 0}}')
+    return ImageFile(base / path, channel)
+
+
+def _said_modalities(entry: Mapping[str, Any], where: str) -> list[str]:
+    """The names under ``modality``, none where there is no such key."""
+    said = entry.get("modality", [])
+    names = [said] if isinstance(said, str) else said
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where}: modality must be a name or a list of names, got {said!r}")
+    return names
+
+
+def _modality_by_name(path: Path) -> str:
+    """What the name of an image says, "" for nothing."""
+    name = parse_name(stem_of(path))
+    return name.modality if name else ""
+
+
+def _images(entry: Mapping[str, Any], base: Path, where: str) -> dict[str, ImageFile]:
+    """Modality to file of one entry; modality "" where nothing says it."""
+    image, names = entry.get("image"), _said_modalities(entry, where)
+    if isinstance(image, dict) and "path" not in image:
+        return {canonical_modality(m): _image_file(f, base, where) for m, f in image.items()}
+    listed = image if isinstance(image, list) else [image]
+    files = [_image_file(file, base, where) for file in listed]
+    if len(files) == 1 and len(names) > 1:
+        return _channels(files[0].path, names)
+    return _paired(files, names or [_modality_by_name(file.path) for file in files], where)
+
+
+def _channels(path: Path, names: Sequence[str]) -> dict[str, ImageFile]:
+    """The channels of a 4-D image, in order."""
+    return {canonical_modality(m): ImageFile(path, channel) for channel, m in enumerate(names)}
+
+
+def _paired(files: Sequence[ImageFile], names: Sequence[str], where: str) -> dict[str, ImageFile]:
+    images = {canonical_modality(m): f for m, f in zip(names, files, strict=False)}
+    if len(names) != len(files) or len(images) != len(files):
+        raise InputError(
+            f"{where}: {len(files)} images with the modalities {names}; give each its own: "
+            '"image": {"flair": path, "t1": path}'
+        )
+    return images
+
+
+def _case_name(entry: Mapping[str, Any], first_image: Path, where: str) -> str:
+    """The name that the entry gives, or its first image's."""
+    parsed = parse_name(stem_of(first_image))
+    by_image = (parsed.case or first_image.parent.name) if parsed else stem_of(first_image)
+    name = str(entry.get("name") or by_image)
+    if name in (".", "..") or "/" in name or "\\" in name:
+        raise InputError(f"{where}: the name {name!r} cannot be a folder's; choose another")
+    return name
+
+
+def _checked_entry(entry: object, where: str) -> dict[str, Any]:
+    if not isinstance(entry, dict) or not entry.get("image"):
+        raise InputError(f'{where}: expected {{"image": path, ...}}, got {str(entry)[:60]}')
+    for key, kinds in {"healthy": (bool, type(None)), "name": (str,), "subject": (str,)}.items():
+        if key in entry and not isinstance(entry[key], kinds):
+            raise InputError(f"{where}: {key} cannot be {entry[key]!r}")
+    return entry
+
+
+def _parts_of_entry(raw: object, source: Path, where: str) -> list[Part]:
+    """The parts of one entry of the datalist ``source``; ``where`` says which in messages."""
+    entry = _checked_entry(raw, where)
+    base = source.parent
+    images = _images(entry, base, where)
+    first = next(iter(images.values())).path
+    template = Part(
+        first,
+        "image",
+        folder=base,
+        case=_case_name(entry, first, where),
+        subject=entry.get("subject"),
+        healthy=entry.get("healthy"),
+        infer_healthy="healthy" not in entry,
+        label_scheme=entry.get("label_scheme", "auto"),
+    )
+    masks = {
+        role: _image_file(entry[role], base, f"{where}: {role}")
+        for role in _MASK_ROLES
+        if entry.get(role) is not None
+    }
+    return [
+        *(replace(template, path=f.path, channel=f.channel, modality=m) for m, f in images.items()),
+        *(replace(template, path=f.path, channel=f.channel, role=r) for r, f in masks.items()),
+    ]
+
+
+# --- all entries --------------------------------------------------------------------------------
+
+
+def read_entries(source: Path, sections: Mapping[str, Iterable[object]]) -> tuple[Part, ...]:
+    """The parts that the entries of a datalist describe.
+
+    Args:
+        source: the JSON file; paths are relative to its folder.
+        sections: its lists by their keys.
+
+    Raises:
+        InputError: an entry is not what it should be, or two have one name.
+    """
+    parts: list[Part] = []
+    places: dict[str, str] = {}
+    for section, entries in sections.items():
+        for i, entry in enumerate(entries):
+            where = f"{source}: {section}[{i}]"
+            described = _parts_of_entry(entry, source, where)
+            name = described[0].case
+            if name in places:
+                raise InputError(
+                    f"{where}: the case {name!r} is there already, in {places[name]}; give one "
+                    'another "name", or choose one section'
+                )
+            places[name] = f"{section}[{i}]"
+            parts += described
+    return tuple(parts)
+
+
+def _read(root: Path, files: Sequence[Path], section: str | None) -> Found:
+    return Found(read_entries(root, sections_of(root, load_json(root), section)))
+
+
+def _is_datalist(root: Path, files: Sequence[Path]) -> bool:
+    return root.is_file() and root.suffix.lower() == ".json"
+
+
+DATALIST = Layout("datalist", _is_datalist, _read)

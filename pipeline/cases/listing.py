@@ -1,0 +1,109 @@
+"""Cases as a list: a MONAI datalist for programs, a text for people."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.cases.case import Case, Cohort, ImageFile
+from pipeline.errors import InputError
+from pipeline.files.record.people import CaseEntry, ChannelOf, Datalist
+
+
+def write_datalist(path: Path, sections: Mapping[str, Sequence[Case]]) -> None:
+    """Write cases as a MONAI datalist from which `find_cases` reads equal cases.
+
+    Paths below the file's own folder are written relative to it, all others absolute.
+
+    Args:
+        path: the ``.json`` file.
+        sections: ``training``, ``validation``, ... to their cases; no case in two of them.
+
+    Raises:
+        InputError: a case is in two sections, or the file cannot be written.
+    """
+    counts = Counter(case.name for cases in sections.values() for case in cases)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise InputError(f"{path}: the case {repeated[0]!r} occurs twice; split the cases first")
+    path = path.expanduser().absolute()
+    entries: dict[str, Any] = {
+        key: tuple(_entry(case, path.parent) for case in cases) for key, cases in sections.items()
+    }
+    Datalist(**entries).write(path)
+
+
+def _entry(case: Case, base: Path) -> CaseEntry:
+    """A case as an entry of a datalist."""
+
+    def file(image: ImageFile) -> str | ChannelOf:
+        path = image.path.absolute()
+        text = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+        return text if image.channel is None else ChannelOf(path=text, channel=image.channel)
+
+    def optional(image: ImageFile | None) -> str | ChannelOf | None:
+        return None if image is None else file(image)
+
+    return CaseEntry(
+        name=case.name,
+        subject=case.subject,
+        image={modality: file(image) for modality, image in case.images.items()},
+        label=optional(case.label),
+        brain_mask=optional(case.brain_mask),
+        exclude=optional(case.exclude),
+        healthy=case.healthy,
+        label_scheme=case.label_scheme,
+    )
+
+
+def format_cohort(cohort: Cohort, *, n_examples: int = 3) -> str:
+    """A text for people: layout, cases, modalities, health, masks, and what was left out and why.
+
+    Args:
+        cohort: as `find_cases` returns it.
+        n_examples: file names shown for each reason.
+    """
+    cases = cohort.cases
+    health = Counter(case.healthy for case in cases)
+    schemes = Counter(case.label_scheme for case in cases if case.label)
+    coded = f" ({', '.join(f'{s} {n}' for s, n in sorted(schemes.items()))})" if schemes else ""
+    lines = [
+        f"{cohort.root}",
+        f"layout   {cohort.layout}",
+        f"cases    {len(cases)} of {len(cohort.subjects)} subjects",
+        f"healthy  {health[True]} yes, {health[False]} no, {health[None]} not said",
+        f"labels   {sum(schemes.values())}{coded}",
+        f"masks    {sum(c.brain_mask is not None for c in cases)} brain, "
+        f"{sum(c.exclude is not None for c in cases)} exclude",
+        "",
+        *_format_modalities(cases),
+    ]
+    lines += ["", *(f"note: {note}" for note in cohort.notes)] if cohort.notes else []
+    return "\n".join(lines + _format_left_out(cohort.left_out, n_examples))
+
+
+def _format_modalities(cases: Sequence[Case]) -> list[str]:
+    """A table with a line for each modality."""
+    lines = [f"{'modality':10}{'cases':>7}{'healthy':>9}{'labelled':>10}"]
+    for modality in sorted({modality for case in cases for modality in case.images}):
+        having = [case for case in cases if modality in case.images]
+        n_healthy = sum(case.healthy is True for case in having)
+        n_labelled = sum(case.label is not None for case in having)
+        lines.append(f"{modality:10}{len(having):7d}{n_healthy:9d}{n_labelled:10d}")
+    return lines
+
+
+def _format_left_out(left_out: Mapping[Path, str], n_examples: int) -> list[str]:
+    """A line for each reason, the most frequent first."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for path, reason in sorted(left_out.items()):
+        # Which file is used instead differs from file to file.
+        key = reason.split(": ")[0] if reason.startswith("duplicate") else reason
+        by_reason[key].append(path.name)
+    lines = ["", f"left out: {len(left_out)} files"] if left_out else []
+    for reason, names in sorted(by_reason.items(), key=lambda item: (-len(item[1]), item[0])):
+        dots = ", ..." if len(names) > n_examples else ""
+        lines.append(f"{len(names):6d}  {reason} ({', '.join(names[:n_examples])}{dots})")
+    return lines
