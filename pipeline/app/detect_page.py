@@ -14,22 +14,16 @@ import nibabel as nib
 import numpy as np
 import streamlit as st
 
-from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET
-from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.detect import detect_cases
-from pipeline.detection.detector import NetworkDetector, make_network_detector
-from pipeline.detection.fitness import check_for_shipped
 from pipeline.detection.methods import NETWORK_METHODS, OURS
 from pipeline.errors import InputError
 from pipeline.files.names import RESULT, WEIGHTS
 from pipeline.files.nifti import is_volume
-from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.result import CaseResult
 from pipeline.report.page import render_viewer
-from pipeline.run.locate import NAMED, is_shipped, run_folder
+from pipeline.run.locate import NAMED, run_folder
 from pipeline.run.model import Model, load_model
+from pipeline.study.detect import DetectOptions, detect_with
 
 MAX_VOXELS = 100_000_000
 CASE = "upload"
@@ -94,12 +88,13 @@ def detect_upload(
             for modality, (name, content) in uploads.items():
                 _write_upload(folder, modality, name, content)
             title = ", ".join(names.values())
-            calibration = Calibration.of(model.path)
-            detector = make_network_detector(OURS, model, calibration, seed=seed)
-            if is_shipped(model.path) and not any_scan:
-                check = check_for_shipped(model, f"Tick “{ANY_SCAN}” to detect all the same.")
-                detector = replace(detector, check=check)
-            detected = _detect(folder, title, detector, brain_extraction, say)
+            options = DetectOptions(
+                any_scan=any_scan,
+                any_scan_hint=f"Tick “{ANY_SCAN}” to detect all the same.",
+                brain_extraction=brain_extraction,
+                seed=seed,
+            )
+            detected = _detect(folder, title, model, options, say)
         except InputError as error:
             raise InputError(_as_uploaded(str(error), folder, names)) from error
         record = _as_uploaded(detected.files[RESULT].decode(), folder, names)
@@ -130,21 +125,14 @@ def _as_uploaded(text: str, folder: Path, names: Mapping[str, str]) -> str:
     return text.replace(f"{folder}/", "")
 
 
-def _detect(
-    folder: Path, title: str, detector: NetworkDetector, brain_extraction: str | None, say: Say
-) -> Detected:
-    config = detector.model.config
-    modalities = config.modalities
-    cases = find_cases(folder / "in", modalities=modalities).cases
-    extractor = make_extractor(brain_extraction)
+def _detect(folder: Path, title: str, model: Model, options: DetectOptions, say: Say) -> Detected:
     say("Restoring what a healthy brain would look like; this takes some seconds to a minute")
-    transforms = CaseTransforms(modalities, config.grid, extractor)
     out = folder / "out"
-    failed = detect_cases(cases, {OURS: detector}, transforms, {OURS: out}, execution=QUIET)
-    if failed:
-        raise InputError(next(iter(failed.values())))
+    found = detect_with(model, folder / "in", out, options=options, execution=QUIET)
+    if found.failed:
+        raise InputError(next(iter(found.failed.values())))
     say("Preparing the viewer")
-    done = out / cases[0].name
+    done = out / found.done[0]
     result = CaseResult.read(done / RESULT)
     files = {name: (done / name).read_bytes() for name in [*result.files, RESULT]}
     return Detected(result, render_viewer(done, result, title), files)

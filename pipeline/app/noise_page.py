@@ -93,7 +93,7 @@ def _spectrum(noises: Mapping[str, Noise], image: Tensor) -> alt.Chart:
         domain=[*noises, "picture"], range=[*(COLOURS[name] for name in noises), "#6e6e6e"]
     )
     log = alt.Scale(type="log", nice=False)
-    return (
+    chart: alt.Chart = (
         alt.Chart(alt.Data(values=points))
         .mark_line(strokeWidth=2)
         .encode(
@@ -104,6 +104,7 @@ def _spectrum(noises: Mapping[str, Noise], image: Tensor) -> alt.Chart:
         )
         .properties(height=320)
     )
+    return chart
 
 
 def _pictures(columns: Sequence[tuple[str, np.ndarray]]) -> None:

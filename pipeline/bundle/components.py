@@ -124,6 +124,7 @@ class PrepareCased(MapTransform):
         )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with image and prepared case."""
         case = data["case"] if "case" in data else self._case_of(data["image"])
         prepared = self.transforms(case)
         return {
@@ -175,7 +176,7 @@ class FinishedCases:
     """
 
     def __init__(
-        self, prepare: PrepareCased, output_dir: str | Path, overwrite: bool = False
+        self, prepare: PrepareCased, output_dir: str | Path, *, overwrite: bool = False
     ) -> None:
         self.prepare, self.output_dir, self.overwrite = prepare, Path(str(output_dir)), overwrite
 
@@ -190,7 +191,7 @@ class FinishedCases:
         return is_done(self.output_dir / case.name, self.prepare.provenance(case))
 
 
-class CaseDataset(IterableDataset):
+class CaseDataset(IterableDataset[dict[Hashable, Any]]):
     """Transformed items; one that cannot be used is logged and left out, the others go on.
 
     Attributes:
@@ -294,6 +295,7 @@ class ToSourced(MapTransform):
         self.detector = detector
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with mask, map and pseudo-healthy image on the scan's grid."""
         pred = torch.as_tensor(data["pred"])
         stack = to_stack(pred.reshape(pred.shape[-4:]))
         prepared: Prepared = data["prepared"]

@@ -181,7 +181,7 @@ class NormaliseBraind(MapTransform, InvertibleTransform):
             )
             scaled[:, torch.as_tensor(~mask)] = BACKGROUND
             d[key] = MetaTensor(scaled, meta=d[key].meta)
-            self.push_transform(d, key, extra_info={"windows": windows})
+            self.push_transform(d, key, extra_info={"windows": windows})  # type: ignore[no-untyped-call]
         return d
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

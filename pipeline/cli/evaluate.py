@@ -19,6 +19,13 @@ from pipeline.cli.options import (
 )
 from pipeline.files.names import TABLE
 
+METHODS_HELP = (
+    "names separated by commas, all (default: all but the chain), or ladder (an ablation: from "
+    "brain_damage to the recipe of the run, one lever at a time): anomap, intensity, "
+    "intensity_dark, intensity_median, normative, blur_residual, brain_damage, gaussian_one_shot, "
+    "dae, anoddpm_chain"
+)
+
 
 def add_evaluate(commands: Commands, common: argparse.ArgumentParser) -> None:
     """``anomap evaluate``."""
@@ -85,13 +92,7 @@ def add_benchmark(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="repeat it for runs with other noises, as gaussian_one_shot needs (default: weights "
         "that come with anomap)",
     )
-    parser.add_argument(
-        "--methods",
-        help="names separated by commas, all (default: all but the chain), or ladder (an ablation: "
-        "from brain_damage to the recipe of the run, one lever at a time): anomap, intensity, "
-        "intensity_dark, intensity_median, normative, blur_residual, brain_damage, "
-        "gaussian_one_shot, dae, anoddpm_chain",
-    )
+    parser.add_argument("--methods", help=METHODS_HELP)
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="OUT", help="gets maps, tables, pictures"
     )

@@ -46,6 +46,13 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--epochs", type=int, help="passes (default: the preset's)")
     parser.add_argument("--hold-out", type=int, default=0, help="subjects not to touch at all")
+    _add_further(parser)
+    add_selection(parser)
+    parser.set_defaults(run=_run_train)
+
+
+def _add_further(parser: argparse.ArgumentParser) -> None:
+    """``--extra`` and ``--set``."""
     parser.add_argument(
         "--extra",
         type=Path,
@@ -61,8 +68,6 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="any setting of config.yaml, as training.batch_size=8",
     )
-    add_selection(parser)
-    parser.set_defaults(run=_run_train)
 
 
 def _run_train(arguments: argparse.Namespace) -> int:

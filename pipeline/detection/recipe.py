@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -73,7 +74,7 @@ def recipe_map(work: CaseWork, model: Model, config: DetectionConfig, seed: int)
     def filtered(values: Tensor) -> Tensor:
         return in_brain_median(values, prepared, config.median_mm)
 
-    candidates = (
+    candidates: tuple[tuple[float, float, Callable[[], Tensor]], ...] = (
         (config.intensity_power, 0.0, lambda: filtered(_intensity(prepared, config.residual))),
         (config.normative_power, FLOOR, lambda: filtered(unusual(work, model, config.residual))),
         (config.asymmetry_power, FLOOR, lambda: _one_sided(work, model, config)),

@@ -132,7 +132,7 @@ class SimplexDDPMScheduler(Scheduler):
             x_0 = a.sqrt() * x_t - (1 - a).sqrt() * model_output
         return x_0.clamp(-1, 1) if self.clip_sample else x_0
 
-    def step(
+    def step(  # noqa: PLR0913 - as in MONAI's schedulers
         self,
         model_output: Tensor,
         timestep: int,

@@ -15,7 +15,7 @@ from pipeline.cases.several import Selection
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.choice import runnable, select_methods
 from pipeline.detection.detect import detect_cases
-from pipeline.detection.detector import make_detector
+from pipeline.detection.detector import Detector, make_detector
 from pipeline.errors import InputError
 from pipeline.figures.cases import benchmark_figures
 from pipeline.files.names import MAPS
@@ -24,7 +24,7 @@ from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig
 from pipeline.run.locate import run_folder, shipped_run
 from pipeline.run.model import Model, load_model, usable_device
-from pipeline.scores.evaluate import Scoring, evaluate_folder
+from pipeline.scores.evaluate import MethodScores, Scoring, evaluate_folder
 from pipeline.scores.tables import write_results
 from pipeline.study.completion import complete_calibration
 from pipeline.study.people import models_by_noise, seen_before
@@ -189,8 +189,40 @@ def compare(
         InputError: no case could be processed.
     """
     unusable = _bad_labels(cases, contest.config.modalities[0])
-    cases = [case for case in cases if case.name not in unusable]
-    detectors = {
+    usable = _not_failed(cases, unusable)
+    folders = {name: out / MAPS / name for name in contest.names}
+    failed = detect_cases(
+        usable,
+        _detectors(contest, calibration),
+        contest.transforms,
+        folders,
+        description="benchmark",
+        execution=execution,
+    )
+    good = _not_failed(usable, failed)
+    failed |= unusable
+    if not good:
+        raise InputError(f"no case could be processed; the first: {next(iter(failed.values()))}")
+    scoring = Scoring(seed=contest.seed)
+    scores: dict[str, MethodScores] = {}
+    for name, folder in folders.items():
+        scores[name] = evaluate_folder(
+            folder, good, method=name, scoring=scoring, execution=execution
+        )
+        failed |= scores[name].failures
+    summary = write_results(out, scores, cohort_name, good)
+    pictures, not_drawn = benchmark_figures(out, _not_failed(good, failed))
+    return Benchmark(summary, pictures, failed | not_drawn)
+
+
+def _not_failed(cases: Sequence[Case], failed: Mapping[str, str]) -> list[Case]:
+    """The cases that did not fail."""
+    return [case for case in cases if case.name not in failed]
+
+
+def _detectors(contest: Contest, calibration: Calibration) -> dict[str, Detector]:
+    """Every method of a contest with its threshold."""
+    return {
         name: make_detector(
             name,
             contest.models,
@@ -200,35 +232,6 @@ def compare(
         )
         for name in contest.names
     }
-    folders = {name: out / MAPS / name for name in contest.names}
-    failed = detect_cases(
-        cases,
-        detectors,
-        contest.transforms,
-        folders,
-        description="benchmark",
-        execution=execution,
-    )
-    good = [case for case in cases if case.name not in failed]
-    failed |= unusable
-    if not good:
-        raise InputError(f"no case could be processed; the first: {next(iter(failed.values()))}")
-    scores = {
-        name: evaluate_folder(
-            folders[name],
-            good,
-            method=name,
-            scoring=Scoring(seed=contest.seed),
-            execution=execution,
-        )
-        for name in contest.names
-    }
-    for method_scores in scores.values():
-        failed |= method_scores.failures
-    summary = write_results(out, scores, cohort_name, good)
-    shown = [case for case in good if case.name not in failed]
-    pictures, not_drawn = benchmark_figures(out, shown)
-    return Benchmark(summary, pictures, failed | not_drawn)
 
 
 def _bad_labels(cases: Sequence[Case], modality: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.files.record.calibration import Calibration
 from pipeline.run.locate import is_shipped, run_folder, shipped_run
-from pipeline.run.model import load_model, usable_device
+from pipeline.run.model import Model, load_model, usable_device
 from pipeline.study.selection import Paths, as_paths, find_said
 
 
@@ -29,6 +29,7 @@ class DetectOptions:
             those for the modality of the scans.
         false_positive_rate: share of healthy voxels above the threshold; None takes the run's.
         any_scan: do not refuse scans that look unlike what shipped weights were made for.
+        any_scan_hint: end of the message of such a refusal: how to detect all the same.
         brain_extraction: a name in `EXTRACTORS`, for heads that are not skull-stripped.
         seed: of the noise.
     """
@@ -36,6 +37,7 @@ class DetectOptions:
     model: Path | str | None = None
     false_positive_rate: float | None = None
     any_scan: bool = False
+    any_scan_hint: str = "--any-scan detects all the same"
     brain_extraction: str | None = None
     seed: int = 0
 
@@ -76,31 +78,42 @@ def detect(
     Raises:
         InputError: no case, no weights that fit, or a folder that cannot be written to.
     """
-    folder = Path(out)
     run = _run_of(data, options, selection)
     model = load_model(run, usable_device(execution.device))
+    return detect_with(model, data, out, options=options, selection=selection, execution=execution)
+
+
+def detect_with(
+    model: Model,
+    data: Paths,
+    out: Path | str,
+    *,
+    options: DetectOptions = DetectOptions(),
+    selection: Selection = Selection(),
+    execution: Execution = Execution(),
+) -> DetectedCases:
+    """As `detect`, with a network that is loaded already; ``options.model`` is not looked at."""
     config = model.config
     cohort = find_said(data, replace(selection, modalities=config.modalities))
     detector = make_network_detector(
         OURS,
         model,
-        Calibration.of(run),
+        Calibration.of(model.path),
         false_positive_rate=options.false_positive_rate,
         seed=options.seed,
     )
-    if is_shipped(run) and not options.any_scan:
-        check = check_for_shipped(model, "--any-scan detects all the same")
-        detector = replace(detector, check=check)
+    if is_shipped(model.path) and not options.any_scan:
+        detector = replace(detector, check=check_for_shipped(model, options.any_scan_hint))
     extract_brain = make_extractor(options.brain_extraction)
     failed = detect_cases(
         cohort.cases,
         {OURS: detector},
         CaseTransforms(config.modalities, config.grid, extract_brain),
-        {OURS: folder},
+        {OURS: Path(out)},
         execution=execution,
     )
     done = tuple(case.name for case in cohort.cases if case.name not in failed)
-    return DetectedCases(folder, done, {**cohort.incomplete, **failed})
+    return DetectedCases(Path(out), done, {**cohort.incomplete, **failed})
 
 
 def _run_of(data: Paths, options: DetectOptions, selection: Selection) -> Path:
