@@ -52,7 +52,7 @@ def with_modalities(found: Found, asked: Sequence[str], root: Path) -> Found:
     if not unnamed:
         return found
     if len(unnamed) < n_images and not found.unnamed_modality:
-        return _less_unnamed(found)
+        return _without_unnamed(found)
     modality = _only_modality(unnamed[0], asked or [found.unnamed_modality], root)
     note = f"{len(unnamed)} images whose name says no modality are taken as {modality}"
     return replace(
@@ -72,7 +72,7 @@ def _only_modality(image: Part, possible: Sequence[str], root: Path) -> str:
     return possible[0]
 
 
-def _less_unnamed(found: Found) -> Found:
+def _without_unnamed(found: Found) -> Found:
     unnamed = {part.path: UNKNOWN_SUFFIX for part in found.parts if _is_unnamed(part)}
     named = tuple(part for part in found.parts if not _is_unnamed(part))
     return replace(found, parts=named, left_out={**found.left_out, **unnamed})
@@ -115,7 +115,7 @@ def assemble(parts: Sequence[Part], request: Request, root: Path) -> Assembled:
     Raises:
         InputError: a label scheme is unknown.
     """
-    chosen = _less_dead_images(_lowest_ranks(parts))
+    chosen = _without_dead_images(_lowest_ranks(parts))
     reason = _why_unusable(chosen.images, chosen.masks, request.modalities)
     if reason:
         return _unusable(parts, {**chosen.left_out, **dict.fromkeys(chosen.paths, reason)})
@@ -171,7 +171,7 @@ def _lowest_ranks(parts: Sequence[Part]) -> _Chosen:
     return _Chosen(images, masks, duplicates)
 
 
-def _less_dead_images(chosen: _Chosen) -> _Chosen:
+def _without_dead_images(chosen: _Chosen) -> _Chosen:
     dead = {m: part for m, part in chosen.images.items() if not part.path.is_file()}
     return chosen._replace(
         images={m: part for m, part in chosen.images.items() if m not in dead},

@@ -38,7 +38,7 @@ N_VALIDATION_SLICES = 256
 
 @dataclass(frozen=True)
 class HealthyCases:
-    """Healthy cases for a training; see `pipeline.cases.cohort.healthy_for_training`.
+    """Healthy cases for a training; see `pipeline.cases.splits.healthy_for_training`.
 
     Attributes:
         cases: these are split, see `split_healthy`.

@@ -97,7 +97,7 @@ def _image_places(parts: Sequence[Part]) -> set[tuple[Path, str]]:
     return {(part.folder, part.case) for part in parts if part.role == "image"}
 
 
-def _less_modality(part: Part) -> Part | None:
+def _without_modality(part: Part) -> Part | None:
     """A mask with the modality taken from the name of its case; None where that has none."""
     name = parse_name(part.case)
     if part.role == "image" or name is None or not name.modality:
@@ -106,7 +106,7 @@ def _less_modality(part: Part) -> Part | None:
 
 
 def _as_skull_stripped_image(part: Part, images: set[tuple[Path, str]]) -> Part:
-    image = _less_modality(part)
+    image = _without_modality(part)
     is_brain = stem_of(part.path).lower().endswith(("_brain", "-brain"))
     if image is None or not is_brain or (image.folder, image.case) in images:
         return part
@@ -114,7 +114,7 @@ def _as_skull_stripped_image(part: Part, images: set[tuple[Path, str]]) -> Part:
 
 
 def _joined_to_image(part: Part, images: set[tuple[Path, str]]) -> Part:
-    joined = _less_modality(part)
+    joined = _without_modality(part)
     if joined is None or (part.folder, part.case) in images:
         return part
     return replace(joined, modality="") if (joined.folder, joined.case) in images else part
