@@ -38,17 +38,17 @@ def dice(mask: np.ndarray, lesion: np.ndarray) -> float:
 
 
 def sensitivity(mask: np.ndarray, lesion: np.ndarray) -> float:
-    """TP / (TP + FN) in [0, 1], the recall; NaN without a lesion; shapes as `dice` has them."""
+    """TP / (TP + FN) in [0, 1], the recall; NaN without a lesion; shapes as of `dice`."""
     return ratio(n_true(mask & lesion), n_true(lesion))
 
 
 def specificity(mask: np.ndarray, lesion: np.ndarray) -> float:
-    """TN / (TN + FP) in [0, 1]; NaN where everything is lesion; arguments, shapes as of `dice`."""
+    """TN / (TN + FP) in [0, 1]; NaN where everything is lesion; shapes as of `dice`."""
     return ratio(n_true(~mask & ~lesion), n_true(~lesion))
 
 
 def precision(mask: np.ndarray, lesion: np.ndarray) -> float:
-    """TP / (TP + FP) in [0, 1]; NaN where nothing is called; arguments, shapes as of `dice`."""
+    """TP / (TP + FP) in [0, 1]; NaN where nothing is called; shapes as of `dice`."""
     return ratio(n_true(mask & lesion), n_true(mask))
 
 
