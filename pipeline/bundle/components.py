@@ -162,7 +162,7 @@ def to_volume(stack: Tensor) -> Tensor:
 
 
 def to_stack(volume: Tensor) -> Tensor:
-    """The inverse of `to_volume`."""
+    """A volume ``(C, X, Y, Z)`` as slices ``(N, C, H, W)``: the inverse of `to_volume`."""
     return volume.permute(3, 0, 2, 1).contiguous()
 
 

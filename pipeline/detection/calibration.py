@@ -110,7 +110,7 @@ def _sample(healthy: np.ndarray, seed: int) -> np.ndarray:
 
 
 def tabulate(samples: Sequence[np.ndarray], scores: Sequence[float]) -> MethodCalibration:
-    """Thresholds from the values of each healthy case (any length), and their left-out rates."""
+    """Thresholds from the values of each healthy case, ``(n,)`` each, and their left-out rates."""
     thresholds = {f"{r:g}": _pooled_quantile(samples, 1 - r) for r in FALSE_POSITIVE_RATES}
     left_out: dict[str, tuple[float, ...]] = {}
     for rate in FALSE_POSITIVE_RATES if len(samples) > 1 else ():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_each_example_parses(name: str) -> None:
     examples = [line.strip() for line in lines if line.strip().startswith("anomap ")]
     assert examples
     for example in examples:
-        words = [word.strip("'") for word in example.split()[1:]]
+        words = shlex.split(example)[1:]
         assert parser().parse_args(words).command == words[0]
 
 
