@@ -79,7 +79,7 @@ def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
     try:
         network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many kinds on a torn or foreign file
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{weights}: not the weights of this configuration ({reason})") from error
     device = device or default_device()
     weights_sha256 = _sha256(weights)
