@@ -85,7 +85,8 @@ def test_further_cases_are_found_by_the_same_words(brains: Path, tmp_path: Path)
     cases, further = _find(main, (extra,), selection)
     assert [case.name for case in cases] == ["phantom_h000"]
     assert [case.name for case in further] == ["here"]
-    cases, further = _find(main, (brains / "healthy/phantom_h001",), selection)
+    healthy = replace(selection, healthy=True)
+    cases, further = _find(main, (brains / "healthy/phantom_h001",), healthy)
     assert [case.name for case in further] == ["phantom_h001"]
     everything = replace(FLAIR, leave_out=("there", "phantom_h001"))
     cases, further = _find(main, (extra,), everything)
