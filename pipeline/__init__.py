@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pipeline.cases.find import find_cases
     from pipeline.cases.loop import Execution
     from pipeline.cases.several import Selection, find_all
-    from pipeline.detection.fusion import FusionSettings
-    from pipeline.detection.fusion import fuse_folders as fuse
+    from pipeline.detection.fusion import FusionSettings, fuse
     from pipeline.errors import InputError
     from pipeline.figures.paper import write_figures
     from pipeline.report.page import write_report
@@ -53,7 +52,6 @@ _HOMES = {
     "write_report": "report.page",
 }
 """Public name -> the module that it lives in."""
-_RENAMED = {"fuse": "fuse_folders"}
 
 __all__ = [
     "BenchmarkOptions",
@@ -84,7 +82,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(module, _RENAMED.get(name, name))
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

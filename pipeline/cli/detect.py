@@ -116,9 +116,9 @@ def add_fuse(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_fuse(arguments: argparse.Namespace) -> int:
     check_there(arguments.results)
-    from pipeline.detection.fusion import FusionSettings, fuse_folders
+    from pipeline.detection.fusion import FusionSettings, fuse
 
-    done, failed = fuse_folders(
+    done, failed = fuse(
         arguments.results,
         arguments.out,
         FusionSettings(arguments.rule, arguments.false_positive_rate),

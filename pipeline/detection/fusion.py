@@ -90,7 +90,7 @@ class _Part:
     surprise: np.ndarray
 
 
-def fuse_folders(
+def fuse(
     folders: Sequence[Path],
     out_dir: Path,
     settings: FusionSettings = FusionSettings(),
@@ -118,12 +118,12 @@ def fuse_folders(
     common, incomplete = _in_all(folders, found)
     make_folder(out_dir)
 
-    def fuse(name: str) -> None:
+    def fuse_one(name: str) -> None:
         inputs = [cases[name] for cases in found]
         _fuse_case(inputs, out_dir / name, settings, overwrite=execution.overwrite)
 
     todo = {name: name for name in common}
-    outcomes = each_case(todo, fuse, description="fusing", execution=execution)
+    outcomes = each_case(todo, fuse_one, description="fusing", execution=execution)
     return list(outcomes.done), incomplete | outcomes.failed
 
 

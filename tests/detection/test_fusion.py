@@ -14,7 +14,7 @@ import pytest
 from pipeline.cases.loop import QUIET, Execution
 from pipeline.cli.main import main
 from pipeline.detection import fusion
-from pipeline.detection.fusion import FusionSettings, fuse_folders
+from pipeline.detection.fusion import FusionSettings, fuse
 from pipeline.maps.rarity import RULES, surprise
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.scores.case_metrics import top_mean
@@ -86,7 +86,7 @@ def test_healthy_voxels_are_called_no_more_often_than_stated(
     }[kind]
     write_case(tmp_path / "a" / "p1", first)
     write_case(tmp_path / "b" / "p1", second, modality="t1")
-    done, failed = fuse_folders(
+    done, failed = fuse(
         [tmp_path / "a", tmp_path / "b"],
         tmp_path / "out",
         FusionSettings(rule, rate),
@@ -104,14 +104,14 @@ def test_a_lesion_in_one_scan_alone_is_found_by_any(tmp_path: Path) -> None:
     seen[10:16, 10:16, 10:16] = 12.0
     write_case(tmp_path / "a" / "p1", seen)
     write_case(tmp_path / "b" / "p1", exponential(1), modality="t1")
-    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
     assert read(tmp_path / "out" / "p1", "mask.nii.gz")[10:16, 10:16, 10:16].all()
 
 
 def test_what_a_fused_case_holds(tmp_path: Path) -> None:
     write_case(tmp_path / "a" / "p1", exponential(0))
     write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", p_value=0.2, healthy_cases=3)
-    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
     folder = tmp_path / "out" / "p1"
     record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     expected = np.maximum(*(surprise(exponential(s), EXPONENTIAL) for s in (0, 1))) * brain_mask()
@@ -130,7 +130,7 @@ def test_what_a_fused_case_holds(tmp_path: Path) -> None:
 def test_the_mean_of_p_values_is_geometric(tmp_path: Path) -> None:
     write_case(tmp_path / "a" / "p1", exponential(0), p_value=0.01)
     write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", p_value=0.04)
-    fuse_folders(
+    fuse(
         [tmp_path / "a", tmp_path / "b"], tmp_path / "out", FusionSettings("mean"), execution=QUIET
     )
     record = json.loads((tmp_path / "out" / "p1" / "result.json").read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ def test_a_p_value_is_at_most_one_and_needs_all_runs(
 ) -> None:
     write_case(tmp_path / "a" / "p1", exponential(0), p_value=first)
     write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", p_value=second)
-    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
     assert result(tmp_path / "out" / "p1")["p_value"] == fused
 
 
@@ -159,7 +159,7 @@ def test_the_pseudo_healthy_image_is_that_of_the_first_run_with_the_modality(
     other = write_case(tmp_path / "b" / "p1", exponential(1))
     image = nib.Nifti1Image(np.ones(SHAPE, np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
     nib.save(image, other / "pseudo_healthy.nii.gz")
-    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
     assert (read(tmp_path / "out" / "p1", "pseudo_healthy.nii.gz") == 7).all()
 
 
@@ -167,7 +167,7 @@ def test_without_the_pseudo_healthy_image_of_a_modality_there_is_none(tmp_path: 
     write_case(tmp_path / "a" / "p1", exponential(0))
     other = write_case(tmp_path / "b" / "p1", exponential(1), modality="t1")
     (other / "pseudo_healthy.nii.gz").unlink()
-    done, _ = fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    done, _ = fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
     assert done == ["p1"]
     assert not list((tmp_path / "out" / "p1").glob("pseudo_healthy*"))
 
@@ -179,7 +179,7 @@ def test_what_lies_outside_a_run_s_own_brain_is_not_its_to_say(tmp_path: Path) -
     other = write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", brain=smaller)
     stray = nib.Nifti1Image(np.full(SHAPE, 12.0, np.float32), np.diag([2.0, 2.0, 2.0, 1.0]))
     nib.save(stray, other / "anomaly.nii.gz")
-    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
     only_first = brain_mask() & ~smaller
     expected = surprise(exponential(0), EXPONENTIAL)
     merged = read(tmp_path / "out" / "p1", "anomaly.nii.gz")
@@ -193,13 +193,13 @@ def test_a_result_that_is_being_replaced_does_not_count_as_done(
     folders = [tmp_path / "a", tmp_path / "b"]
     write_case(folders[0] / "p1", exponential(0))
     write_case(folders[1] / "p1", exponential(1), modality="t1")
-    fuse_folders(folders, tmp_path / "out", execution=QUIET)
+    fuse(folders, tmp_path / "out", execution=QUIET)
 
     def fail(*_: Any) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(fusion, "write_result", fail)
-    done, failed = fuse_folders(
+    done, failed = fuse(
         folders, tmp_path / "out", execution=Execution(progress=False, overwrite=True)
     )
     assert not done
@@ -214,7 +214,7 @@ def test_a_voxel_outside_one_brain_counts_by_the_other(tmp_path: Path) -> None:
     seen[4:8, 10:16, 10:16] = 12.0
     write_case(tmp_path / "a" / "p1", seen)
     write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", brain=smaller)
-    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
     folder = tmp_path / "out" / "p1"
     assert (read(folder, "brain_mask.nii.gz") > 0).sum() == brain_mask().sum()
     assert read(folder, "mask.nii.gz")[4:8, 10:16, 10:16].all()
@@ -231,7 +231,7 @@ def test_masks_end_at_half_height_if_all_inputs_do_and_drop_small_parts_if_one_d
     settings = {"half_height": 0.5, "min_component_ml": 0.5}
     write_case(tmp_path / "a" / "p1", seen, settings=settings)
     write_case(tmp_path / "b" / "p1", seen, modality="t1", settings={**settings, **other})
-    fuse_folders([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
     expected = np.zeros(SHAPE, dtype=bool)
     expected[8:18, 8:18, 8:18] = True
     expected[20:24, 8:18, 8:18] = "half_height" in other
@@ -242,13 +242,13 @@ def test_a_finished_case_is_kept_and_another_rule_asks(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     write_case(folders[0] / "p1", exponential(0))
     write_case(folders[1] / "p1", exponential(1), modality="t1")
-    fuse_folders(folders, tmp_path / "out", execution=QUIET)
+    fuse(folders, tmp_path / "out", execution=QUIET)
     before = (tmp_path / "out" / "p1" / "anomaly.nii.gz").stat().st_mtime_ns
-    assert fuse_folders(folders, tmp_path / "out", execution=QUIET) == (["p1"], {})
+    assert fuse(folders, tmp_path / "out", execution=QUIET) == (["p1"], {})
     assert (tmp_path / "out" / "p1" / "anomaly.nii.gz").stat().st_mtime_ns == before
-    _, failed = fuse_folders(folders, tmp_path / "out", FusionSettings("mean"), execution=QUIET)
+    _, failed = fuse(folders, tmp_path / "out", FusionSettings("mean"), execution=QUIET)
     assert "other settings" in failed["p1"]
-    fuse_folders(
+    fuse(
         folders,
         tmp_path / "out",
         FusionSettings("mean"),
@@ -278,7 +278,7 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
     nib.save(image, folders[1] / "mask" / "brain_mask.nii.gz")
     (folders[1] / "torn").mkdir()
     (folders[1] / "torn" / "result.json").write_text("{", encoding="utf-8")
-    done, failed = fuse_folders(folders, tmp_path / "out", execution=QUIET)
+    done, failed = fuse(folders, tmp_path / "out", execution=QUIET)
     assert done == ["good"]
     for name, words in {
         "fused": "fused already",
