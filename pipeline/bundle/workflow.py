@@ -13,10 +13,8 @@ from monai.inferers import DiffusionInferer
 
 from pipeline.bundle.components import CaseDataset
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.case import Case
-from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET, Execution
-from pipeline.cases.splits import healthy_for_training
+from pipeline.cases.several import Selection
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.run.config import RunConfig
@@ -25,6 +23,7 @@ from pipeline.run.settings import load_config, override
 from pipeline.scores.evaluate import Scoring, evaluate_folder
 from pipeline.scores.tables import format_table, write_results
 from pipeline.study.completion import complete_run
+from pipeline.study.train import training_cases
 from pipeline.training import distributed
 from pipeline.training.data import HealthyCases, TrainingData, prepare
 from pipeline.training.engine import Training
@@ -87,24 +86,12 @@ def healthy_cases(
     Raises:
         InputError: see `find_cases`.
     """
-    return HealthyCases(
-        _find_healthy(dataset_dir, config, healthy=healthy, section=section),
-        _find_healthy(extra_dir, config, healthy=healthy) if extra_dir else (),
+    if not distributed.is_first():  # all find the same; one says it
+        logging.getLogger("pipeline.study").setLevel(logging.ERROR)
+    selection = Selection(
+        modalities=config.modalities, healthy=True if healthy else None, section=section
     )
-
-
-def _find_healthy(
-    folder: str | Path, config: RunConfig, *, healthy: bool, section: str | None = None
-) -> list[Case]:
-    said = True if healthy else None
-    cohort = find_cases(str(folder), modalities=config.modalities, healthy=said, section=section)
-    cases, refused = healthy_for_training(cohort)
-    if distributed.is_first():
-        for note in cohort.notes:
-            logger.warning("note: %s", note)
-        for name, reason in {**cohort.incomplete, **refused}.items():
-            logger.warning("not used: %s: %s", name, reason)
-    return cases
+    return training_cases(str(dataset_dir), [str(extra_dir)] if extra_dir else [], selection)
 
 
 def training_data(

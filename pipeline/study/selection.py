@@ -81,4 +81,4 @@ def without(cohorts: Sequence[Cohort], names: Sequence[str]) -> list[Cohort]:
 def say_unused(reasons: Iterable[tuple[str, str]]) -> None:
     """Log the cases that are not used, a line each."""
     for name, reason in reasons:
-        logger.warning("not used: %s: %s", name, reason)
+        logger.warning("not used: %s", reason if name in reason else f"{name}: {reason}")

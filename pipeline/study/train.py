@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.case import Case
+from pipeline.cases.case import Cohort
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.errors import InputError
@@ -18,7 +18,7 @@ from pipeline.run.model import usable_device
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import load_config, override
 from pipeline.study.completion import complete_run
-from pipeline.study.selection import Paths, find_beside, find_said, healthy_of, without
+from pipeline.study.selection import Paths, as_paths, find_beside, find_said, healthy_of, without
 from pipeline.training import engine
 from pipeline.training.data import HealthyCases
 
@@ -87,9 +87,9 @@ def train(
         return TrainedRun(run, was_finished=True)
     usable_device(execution.device)
     extract_brain = make_extractor(options.brain_extraction)
-    cases, extra = _find(data, options.extra, replace(selection, modalities=config.modalities))
+    meant = replace(selection, modalities=config.modalities)
     failed = engine.train(
-        HealthyCases(cases, extra),
+        training_cases(data, options.extra, meant),
         config,
         run,
         resume=options.resume,
@@ -117,19 +117,26 @@ def _is_finished(run: Path, config: RunConfig) -> bool:
     return there and load_config(run / CONFIG) == config
 
 
-def _find(
-    data: Paths, extra: tuple[Path, ...], selection: Selection
-) -> tuple[list[Case], list[Case]]:
+def training_cases(data: Paths, extra: Sequence[Path | str], selection: Selection) -> HealthyCases:
     """The healthy cases to learn and measure from, and those that are only trained on.
 
     Raises:
-        InputError: none is left, two have one name, or a name to leave out is in neither.
+        InputError: a path holds nothing, no case is left, two have one name, or a name to leave out
+            is in neither.
     """
-    cohorts = [find_said(data, replace(selection, leave_out=()))]
+    cohorts = [_complete(data, find_said(data, replace(selection, leave_out=())))]
     if extra:
-        cohorts.append(find_beside(extra, selection))
+        cohorts.append(_complete(extra, find_beside(extra, selection)))
     cases, *further = (healthy_of(one) for one in without(cohorts, selection.leave_out))
     only_trained = [case for some in further for case in some]
     if repeated := sorted({c.name for c in cases} & {c.name for c in only_trained}):
         raise InputError(f"--extra: a case named {repeated[0]!r} was already found elsewhere")
-    return cases, only_trained
+    return HealthyCases(cases, only_trained)
+
+
+def _complete(paths: Paths, cohort: Cohort) -> Cohort:
+    """A cohort to which every path gave something: a model of half the people is none."""
+    for path in map(str, as_paths(paths)):
+        if path in cohort.incomplete:
+            raise InputError(cohort.incomplete[path])
+    return cohort

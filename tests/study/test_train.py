@@ -15,7 +15,7 @@ from pipeline.cases.listing import write_datalist
 from pipeline.cases.loop import QUIET
 from pipeline.files.record.people import Datalist
 from pipeline.files.record.run import RunRecord
-from pipeline.study.train import _find, run_config
+from pipeline.study.train import run_config, training_cases
 
 SMALL = {
     **{"grid.size": 32, "grid.spacing_mm": 6.5, "grid.slice_spacing_mm": 16.0},
@@ -82,16 +82,20 @@ def test_further_cases_are_found_by_the_same_words(brains: Path, tmp_path: Path)
     write_datalist(main, {"training": [first], "test": [second]})
     write_datalist(extra, {"training": [here], "test": [there]})
     selection = replace(FLAIR, section="training")
-    cases, further = _find(main, (extra,), selection)
-    assert [case.name for case in cases] == ["phantom_h000"]
-    assert [case.name for case in further] == ["here"]
+    found = training_cases(main, (extra,), selection)
+    assert [case.name for case in found.cases] == ["phantom_h000"]
+    assert [case.name for case in found.extra] == ["here"]
     healthy = replace(selection, healthy=True)
-    cases, further = _find(main, (brains / "healthy/phantom_h001",), healthy)
-    assert [case.name for case in further] == ["phantom_h001"]
+    found = training_cases(main, (brains / "healthy/phantom_h001",), healthy)
+    assert [case.name for case in found.extra] == ["phantom_h001"]
     everything = replace(FLAIR, leave_out=("there", "phantom_h001"))
-    cases, further = _find(main, (extra,), everything)
-    assert [case.name for case in (*cases, *further)] == ["phantom_h000", "here"]
+    found = training_cases(main, (extra,), everything)
+    assert [case.name for case in (*found.cases, *found.extra)] == ["phantom_h000", "here"]
     with pytest.raises(InputError, match="--leave-out nobody: no case of that name"):
-        _find(main, (extra,), replace(FLAIR, leave_out=("nobody",)))
+        training_cases(main, (extra,), replace(FLAIR, leave_out=("nobody",)))
     with pytest.raises(InputError, match="'phantom_h000' was already found elsewhere"):
-        _find(main, (brains / "healthy",), FLAIR)
+        training_cases(main, (brains / "healthy",), FLAIR)
+    with pytest.raises(InputError, match="missing: no such file or folder"):
+        training_cases([main, tmp_path / "missing"], (), FLAIR)
+    with pytest.raises(InputError, match="missing: no such file or folder"):
+        training_cases(main, (extra, tmp_path / "missing"), FLAIR)
