@@ -2,8 +2,8 @@
 
 Everything that the commands do is a function here, imported when it is first used::
 
-    from pipeline import Selection, detect
-    detect("patient_flair.nii.gz", "out", selection=Selection(modalities=("flair",)))
+    from pipeline import detect
+    detect("patient_flair.nii.gz", "out")
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.bundle.export import export
-    from pipeline.cases.find import find_cases
     from pipeline.cases.loop import Execution
     from pipeline.cases.several import Selection, find_all
-    from pipeline.detection.fusion import FusionSettings, fuse
-    from pipeline.errors import InputError
-    from pipeline.figures.paper import write_figures
-    from pipeline.report.page import write_report
+    from pipeline.detection.fusion import FusionOptions, fuse
+    from pipeline.errors import InputError, TooManyFailuresError
+    from pipeline.figures.paper import FigureOptions, write_figures
+    from pipeline.report.page import ViewOptions, write_report
     from pipeline.run.model import load_model
     from pipeline.study.benchmark import BenchmarkOptions, benchmark
     from pipeline.study.demo import demo
-    from pipeline.study.detect import DetectOptions, detect
+    from pipeline.study.detect import DetectOptions, detect, detect_with
     from pipeline.study.evaluate import EvaluateOptions, evaluate
+    from pipeline.study.phantoms import PhantomOptions, make_phantoms
     from pipeline.study.train import TrainOptions, train
 
 __version__ = "0.1.0"
@@ -34,19 +34,24 @@ _HOMES = {
     "DetectOptions": "study.detect",
     "EvaluateOptions": "study.evaluate",
     "Execution": "cases.loop",
-    "FusionSettings": "detection.fusion",
+    "FigureOptions": "figures.paper",
+    "FusionOptions": "detection.fusion",
     "InputError": "errors",
+    "PhantomOptions": "study.phantoms",
     "Selection": "cases.several",
+    "TooManyFailuresError": "errors",
     "TrainOptions": "study.train",
+    "ViewOptions": "report.page",
     "benchmark": "study.benchmark",
     "demo": "study.demo",
     "detect": "study.detect",
+    "detect_with": "study.detect",
     "evaluate": "study.evaluate",
     "export": "bundle.export",
     "find_all": "cases.several",
-    "find_cases": "cases.find",
     "fuse": "detection.fusion",
     "load_model": "run.model",
+    "make_phantoms": "study.phantoms",
     "train": "study.train",
     "write_figures": "figures.paper",
     "write_report": "report.page",
@@ -58,20 +63,25 @@ __all__ = [
     "DetectOptions",
     "EvaluateOptions",
     "Execution",
-    "FusionSettings",
+    "FigureOptions",
+    "FusionOptions",
     "InputError",
+    "PhantomOptions",
     "Selection",
+    "TooManyFailuresError",
     "TrainOptions",
+    "ViewOptions",
     "__version__",
     "benchmark",
     "demo",
     "detect",
+    "detect_with",
     "evaluate",
     "export",
     "find_all",
-    "find_cases",
     "fuse",
     "load_model",
+    "make_phantoms",
     "train",
     "write_figures",
     "write_report",

@@ -50,8 +50,8 @@ def template_dir() -> Path:
 
 
 def export(
-    run: Path,
-    out: Path,
+    run: Path | str,
+    out: Path | str,
     *,
     benchmarks: Mapping[str, Path] | None = None,
     with_source: bool = True,
@@ -73,6 +73,7 @@ def export(
     Raises:
         InputError: ``run`` cannot detect, ``out`` holds something else, or a benchmark is not one.
     """
+    run, out = Path(run), Path(out)
     if run.is_file():
         raise InputError(
             f"{run}: a file; give a run's folder (a zipped bundle is exported already: unzip it)"

@@ -116,12 +116,14 @@ def add_fuse(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_fuse(arguments: argparse.Namespace) -> int:
     check_there(arguments.results)
-    from pipeline.detection.fusion import FusionSettings, fuse
+    from pipeline.detection.fusion import FusionOptions, fuse
 
-    done, failed = fuse(
+    fused = fuse(
         arguments.results,
         arguments.out,
-        FusionSettings(arguments.rule, arguments.false_positive_rate),
+        options=FusionOptions(arguments.rule, arguments.false_positive_rate),
         execution=execution_of(arguments),
     )
-    return finish(failed, f"{len(done)} cases in {arguments.out}; {to_look_at(arguments.out)}")
+    return finish(
+        fused.failed, f"{len(fused.done)} cases in {arguments.out}; {to_look_at(arguments.out)}"
+    )

@@ -39,7 +39,7 @@ def common_options() -> argparse.ArgumentParser:
         "--max-failures",
         type=int,
         metavar="N",
-        help="stop once more than N cases have failed (default: go on to the last)",
+        help="stop once more than N cases of a step have failed (default: go on to the last)",
     )
     group.add_argument("--quiet", action="store_true", help="no progress bars (nor in a log)")
     group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
@@ -100,7 +100,7 @@ def add_modality(parser: argparse.ArgumentParser, *, required: bool, text: str =
 def _modalities(text: str) -> tuple[str, ...]:
     from pipeline.cases.layouts.names import canonical_modality
 
-    return tuple(canonical_modality(part.strip()) for part in text.split(",") if part.strip())
+    return tuple(map(canonical_modality, names_of(text)))
 
 
 def add_overwrite(parser: argparse.ArgumentParser) -> None:
@@ -120,8 +120,13 @@ def selection_of(arguments: argparse.Namespace) -> Selection:
         healthy=True if arguments.healthy else None,
         section=arguments.section,
         label_scheme=getattr(arguments, "label_scheme", None),
-        leave_out=tuple(name for name in arguments.leave_out.split(",") if name),
+        leave_out=names_of(arguments.leave_out),
     )
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def execution_of(arguments: argparse.Namespace) -> Execution:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.cli.options import Commands, add_command, check_there, execution_of, finish
+from pipeline.cli.options import Commands, add_command, check_there, execution_of, finish, names_of
 from pipeline.errors import InputError
 from pipeline.files.names import CAPTIONS
 
@@ -86,15 +86,14 @@ def _run_report(arguments: argparse.Namespace) -> int:
 
     if arguments.cases < 1:
         raise InputError(f"--cases {arguments.cases}: expected 1 or more")
-    words = (arguments.compare or "").split(",")
-    compare = [word.strip() for word in words if word.strip() and word.strip() != "none"]
+    compare = [name for name in names_of(arguments.compare or "") if name != "none"]
     options = ViewOptions(
         labels=arguments.labels,
         method=arguments.method,
         compare=None if arguments.compare is None else compare,
         max_views=arguments.cases,
     )
-    page = write_report(arguments.out, options, execution=execution_of(arguments))
+    page = write_report(arguments.out, options=options, execution=execution_of(arguments))
     return finish({}, f"report in {page}; open it in a browser")
 
 
@@ -135,7 +134,7 @@ def _run_figures(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     n_figures, failed = write_figures(
-        arguments.out, arguments.results, options, execution=execution_of(arguments)
+        arguments.results, arguments.out, options=options, execution=execution_of(arguments)
     )
     return finish(failed, f"{n_figures} figures; look at {arguments.out / CAPTIONS}")
 

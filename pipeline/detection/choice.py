@@ -19,7 +19,8 @@ def select_methods(asked: str | Sequence[str] | None) -> list[str]:
     """
     if asked is None:
         return [name for name, method in METHODS.items() if method.by_default]
-    names = asked.split(",") if isinstance(asked, str) else list(asked)
+    words = asked.split(",") if isinstance(asked, str) else asked
+    names = [word.strip() for word in words]
     if names == ["all"]:
         return [name for name in METHODS if name not in _STEPS]
     if names == ["ladder"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.cases.case import Case
@@ -16,6 +17,21 @@ from pipeline.errors import InputError
 from pipeline.files.names import RESULT
 from pipeline.files.nifti import make_folder
 from pipeline.files.record.result import CaseResult, Provenance
+
+
+@dataclass(frozen=True)
+class DetectedCases:
+    """What became of the cases.
+
+    Attributes:
+        folder: holds ``<case>/`` of each that is done.
+        done: names, those included that were done before.
+        failed: case, or path without one -> reason.
+    """
+
+    folder: Path
+    done: tuple[str, ...]
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def detect_cases(

@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline import __version__
 from pipeline.cases.loop import Execution, each_case
-from pipeline.detection.detect import is_done
+from pipeline.cases.several import as_paths
+from pipeline.detection.detect import DetectedCases, is_done
 from pipeline.detection.methods import OURS
 from pipeline.detection.source_maps import SourceMaps, write_result
 from pipeline.errors import InputError
@@ -40,7 +41,7 @@ FUSED = "fused"
 
 
 @dataclass(frozen=True)
-class FusionSettings:
+class FusionOptions:
     """How results are merged and cut.
 
     Attributes:
@@ -91,28 +92,26 @@ class _Part:
 
 
 def fuse(
-    folders: Sequence[Path],
-    out_dir: Path,
-    settings: FusionSettings = FusionSettings(),
+    results: Sequence[Path | str],
+    out: Path | str,
     *,
+    options: FusionOptions = FusionOptions(),
     execution: Execution = Execution(),
-) -> tuple[list[str], dict[str, str]]:
+) -> DetectedCases:
     """Fuse what `anomap detect` (or benchmark) left in several folders, case by case.
 
     A case of the same name must lie in all folders, its maps on one grid. Leaves
-    ``out_dir/<case>/`` with the files of `source_maps.write_result`: the map is
+    ``out/<case>/`` with the files of `source_maps.write_result`: the map is
     the merged surprise in decades; the mask is cut where the rule's guarantee gives the rate, and
     at half height and without small parts as the inputs were. A case that is done is skipped; one
     that fails does not stop the others.
-
-    Returns:
-        Names of the fused cases, and case name -> reason for those that failed.
 
     Raises:
         InputError: fewer than two folders, the same one twice, one without results, no case that
             all folders have.
         TooManyFailuresError: more cases failed than are allowed.
     """
+    folders, out_dir = as_paths(results), Path(out)
     found = [_results_of(folder) for folder in folders]
     _check_folders(folders, out_dir)
     common, incomplete = _in_all(folders, found)
@@ -120,11 +119,11 @@ def fuse(
 
     def fuse_one(name: str) -> None:
         inputs = [cases[name] for cases in found]
-        _fuse_case(inputs, out_dir / name, settings, overwrite=execution.overwrite)
+        _fuse_case(inputs, out_dir / name, options, overwrite=execution.overwrite)
 
     todo = {name: name for name in common}
     outcomes = each_case(todo, fuse_one, description="fusing", execution=execution)
-    return list(outcomes.done), incomplete | outcomes.failed
+    return DetectedCases(out_dir, tuple(outcomes.done), incomplete | outcomes.failed)
 
 
 def _results_of(folder: Path) -> dict[str, Path]:
@@ -171,7 +170,7 @@ def _in_all(
 
 
 def _fuse_case(
-    folders: Sequence[Path], out: Path, settings: FusionSettings, *, overwrite: bool
+    folders: Sequence[Path], out: Path, settings: FusionOptions, *, overwrite: bool
 ) -> None:
     start = time.monotonic()
     results = [_result_of(folder) for folder in folders]
@@ -200,7 +199,7 @@ def _fuse_case(
 
 
 def _merged(
-    parts: Sequence[_Part], brain: np.ndarray, settings: FusionSettings, provenance: Provenance
+    parts: Sequence[_Part], brain: np.ndarray, settings: FusionOptions, provenance: Provenance
 ) -> SourceMaps:
     """The merged surprise in decades, ``(X, Y, Z)``, and its mask."""
     merged = RULES[settings.rule].merge(np.stack([part.surprise for part in parts]))
@@ -256,7 +255,7 @@ def _result_of(folder: Path) -> tuple[CaseResult, Provenance]:
 
 
 def _provenance(
-    results: Sequence[tuple[CaseResult, Provenance]], settings: FusionSettings
+    results: Sequence[tuple[CaseResult, Provenance]], settings: FusionOptions
 ) -> Provenance:
     """All that a fused result depends on; `pipeline.detection.detect.is_done` compares it."""
     before = tuple(provenance for _, provenance in results)

@@ -10,7 +10,13 @@ import numpy as np
 from pipeline.cases.transforms import Prepared
 from pipeline.detection.detector import Detector
 from pipeline.detection.recipe import MapResult
-from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, RESULT, pseudo_healthy
+from pipeline.files.names import (
+    ANOMALY_MAP,
+    ANOMALY_MASK,
+    BRAIN_MASK,
+    RESULT,
+    pseudo_healthy,
+)
 from pipeline.files.nifti import voxel_volume_ml, write_volume
 from pipeline.files.provenance import command_line, software
 from pipeline.files.record.result import CaseResult, Provenance
@@ -114,12 +120,14 @@ def write_result(
     volumes = {ANOMALY_MAP: maps.anomaly_map, BRAIN_MASK: brain}
     if maps.mask is not None:
         volumes[ANOMALY_MASK] = maps.mask
-    else:
-        (folder / ANOMALY_MASK).unlink(missing_ok=True)
     if maps.pseudo_healthy is not None and result.provenance is not None:
         names = result.provenance.modalities
         for name, channel in zip(names, maps.pseudo_healthy, strict=True):
             volumes[pseudo_healthy(name, len(names))] = channel
+    for path in folder.iterdir() if folder.is_dir() else ():
+        ours = path.name == ANOMALY_MASK or pseudo_healthy_modality(path.name) is not None
+        if ours and path.name not in volumes:  # of an earlier result
+            path.unlink()
     for name, volume in volumes.items():
         write_volume(folder / name, volume, affine)
     complete = result.model_copy(update={"files": tuple(volumes)})

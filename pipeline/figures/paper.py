@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from pipeline.cases.case import Case
 from pipeline.cases.loop import QUIET, Execution, each_case
+from pipeline.cases.several import as_paths
 from pipeline.errors import InputError
 from pipeline.figures.cases import MAX_CASES, case_page, load_slice
 from pipeline.figures.noise import forward_strip, noise_gallery
@@ -46,10 +47,10 @@ class FigureOptions:
 
 
 def write_figures(
-    out_dir: Path,
-    folders: Sequence[Path] = (),
-    options: FigureOptions = FigureOptions(),
+    results: Sequence[Path | str],
+    out: Path | str,
     *,
+    options: FigureOptions = FigureOptions(),
     execution: Execution = Execution(),
 ) -> tuple[int, dict[str, str]]:
     """Draw whatever can be drawn, each as PDF and PNG, with a caption in ``captions.md``.
@@ -58,7 +59,8 @@ def write_figures(
     ``summary.json`` holds scores. Names begin with the folder's name.
 
     Args:
-        folders: of detect, evaluate or benchmark.
+        results: folders of detect, evaluate or benchmark.
+        out: folder of the figures.
 
     Returns:
         The number of figures, and folder or case -> reason of what could not be drawn.
@@ -67,6 +69,7 @@ def write_figures(
         InputError: a folder is not there or holds neither maps nor scores, or the scan cannot be
             read.
     """
+    folders, out_dir = as_paths(results), Path(out)
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; give one that detect or benchmark left")

@@ -44,7 +44,7 @@ class ViewOptions:
 
 
 def write_report(
-    folder: Path, options: ViewOptions = ViewOptions(), *, execution: Execution = Execution()
+    folder: Path | str, *, options: ViewOptions = ViewOptions(), execution: Execution = Execution()
 ) -> Path:
     """Write ``report.html`` into a folder that benchmark, evaluate or detect left.
 
@@ -57,6 +57,7 @@ def write_report(
         InputError: the folder holds no maps, or not those of ``method`` or ``compare``, or no case
             can be shown.
     """
+    folder = Path(folder)
     results = read_results(folder, labels=options.labels, method=options.method)
     names = best_others(results, MAX_OTHERS) if options.compare is None else options.compare
     others = [results.of_method(name) for name in names if name != results.main]

@@ -19,6 +19,7 @@ from pipeline.maps.atlas import Atlas
 from pipeline.noise.noises import make_noise
 from pipeline.run.atlases import load_atlases
 from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig
+from pipeline.run.locate import run_folder
 from pipeline.run.settings import load_config
 
 
@@ -60,12 +61,16 @@ def make_scheduler(config: DiffusionConfig) -> SimplexDDPMScheduler:
     )
 
 
-def load_model(run_dir: Path, device: torch.device | None = None) -> Model:
+def load_model(run: Path | str, device: torch.device | None = None) -> Model:
     """The trained model of a run.
+
+    Args:
+        run: as ``--model`` takes it; see `pipeline.run.locate.run_folder`.
 
     Raises:
         InputError: the folder is not a finished run, or the weights do not fit its configuration.
     """
+    run_dir = run_folder(Path(run))
     if not (run_dir / CONFIG).is_file():
         raise InputError(f"{run_dir}: not a run; expected config.yaml and model.pt in it")
     config = load_config(run_dir / CONFIG)

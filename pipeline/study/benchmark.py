@@ -11,7 +11,7 @@ from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.case import Case
 from pipeline.cases.loading import check_same_grid
 from pipeline.cases.loop import Execution, Failures
-from pipeline.cases.several import Selection
+from pipeline.cases.several import Paths, Selection, as_paths
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.choice import runnable, select_methods
 from pipeline.detection.detect import detect_cases
@@ -28,7 +28,7 @@ from pipeline.scores.evaluate import MethodScores, Scoring, evaluate_folder
 from pipeline.scores.tables import write_results
 from pipeline.study.completion import complete_calibration
 from pipeline.study.people import models_by_noise, seen_before
-from pipeline.study.selection import Paths, as_paths, find_beside, find_said, healthy_of
+from pipeline.study.selection import check_modalities, find_beside, find_said, healthy_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class BenchmarkOptions:
         cohort: its name in tables; None takes the paths.
     """
 
-    models: tuple[Path | str, ...] = ()
+    models: Paths = ()
     methods: str | Sequence[str] | None = None
     calibrate_on: Path | None = None
     false_positive_rate: float | None = None
@@ -143,7 +143,7 @@ def _contest(options: BenchmarkOptions, selection: Selection, device: str | None
     if not selection.modalities:
         raise InputError("say which modality to compare on: --modality flair, t1, t1ce or t2")
     names = select_methods(options.methods)
-    folders = [run_folder(Path(path)) for path in options.models]
+    folders = [run_folder(path) for path in as_paths(options.models)]
     folders = folders or [shipped_run(selection.modalities)]
     models = models_by_noise([load_model(path, usable_device(device)) for path in folders])
     names, left_out = runnable(names, models)
@@ -152,9 +152,7 @@ def _contest(options: BenchmarkOptions, selection: Selection, device: str | None
     if not names:
         raise InputError("no method is left to run")
     config = next(iter(models.values())).config
-    if selection.modalities != config.modalities:
-        trained, asked = ", ".join(config.modalities), ", ".join(selection.modalities)
-        raise InputError(f"{folders[0]}: trained on {trained}, but {asked} is asked for")
+    check_modalities(selection, config.modalities, folders[0])
     extract_brain = make_extractor(options.brain_extraction)
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
     rate = options.false_positive_rate
@@ -188,7 +186,7 @@ def compare(
     Raises:
         InputError: no case could be processed.
     """
-    unusable = _bad_labels(cases, contest.config.modalities[0])
+    unusable = _bad_labels(cases, contest.config.modalities[0], execution.max_failures)
     usable = _not_failed(cases, unusable)
     folders = {name: out / MAPS / name for name in contest.names}
     failed = detect_cases(
@@ -234,9 +232,9 @@ def _detectors(contest: Contest, calibration: Calibration) -> dict[str, Detector
     }
 
 
-def _bad_labels(cases: Sequence[Case], modality: str) -> dict[str, str]:
+def _bad_labels(cases: Sequence[Case], modality: str, max_failures: int | None) -> dict[str, str]:
     """Case name -> reason where label and image do not fit; found before any network runs."""
-    failures = Failures()
+    failures = Failures(max_failures)
     for case in cases:
         if case.label is not None and modality in case.images:
             with failures.catching(case.name):

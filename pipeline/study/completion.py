@@ -109,9 +109,11 @@ def complete_calibration(
         return calibration
     stored = [Calibration.of(model.path) for model in models.values()]
     merged = dict(stored[0].methods)
-    for other in stored[1:]:
+    for model, other in zip(list(models.values())[1:], stored[1:], strict=True):
         if other.cases == stored[0].cases:
             merged = other.methods | merged
+        else:
+            logger.warning("note: %s: calibrated on others, so not used", model.path)
     missing = [name for name in names if name not in merged]
     cases = _calibration_cases(next(iter(models.values()))) if missing else []
     if cases:
@@ -132,5 +134,6 @@ def _calibration_cases(model: Model) -> list[Case]:
     """The validation cases of a run, none if they are gone."""
     try:
         return cases_of_run(model, "validation")
-    except InputError:
+    except InputError as error:
+        logger.warning("note: methods that the run did not calibrate get no mask: %s", error)
         return []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.loop import Execution
-from pipeline.cases.several import Selection, find_all
+from pipeline.cases.several import Paths, Selection, find_all
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.detect import detect_cases
+from pipeline.detection.detect import DetectedCases, detect_cases
 from pipeline.detection.detector import make_network_detector
 from pipeline.detection.fitness import check_for_shipped
 from pipeline.detection.methods import OURS
@@ -17,7 +17,7 @@ from pipeline.errors import InputError
 from pipeline.files.record.calibration import Calibration
 from pipeline.run.locate import is_shipped, run_folder, shipped_run
 from pipeline.run.model import Model, load_model, usable_device
-from pipeline.study.selection import Paths, as_paths, find_said
+from pipeline.study.selection import check_modalities, find_said
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,6 @@ class DetectOptions:
     any_scan_hint: str = "--any-scan detects all the same"
     brain_extraction: str | None = None
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class DetectedCases:
-    """What became of the cases.
-
-    Attributes:
-        folder: holds ``<case>/`` of each that is done.
-        done: names, those included that were done before.
-        failed: case, or path without one -> reason.
-    """
-
-    folder: Path
-    done: tuple[str, ...]
-    failed: dict[str, str] = field(default_factory=dict)
 
 
 def detect(
@@ -94,6 +79,7 @@ def detect_with(
 ) -> DetectedCases:
     """As `detect`, with a network that is loaded already; ``options.model`` is not looked at."""
     config = model.config
+    check_modalities(selection, config.modalities, model.path)
     cohort = find_said(data, replace(selection, modalities=config.modalities))
     detector = make_network_detector(
         OURS,
@@ -126,7 +112,7 @@ def _run_of(data: Paths, options: DetectOptions, selection: Selection) -> Path:
         return run_folder(Path(options.model))
     if selection.modalities:
         return shipped_run(selection.modalities)
-    common = [set(case.images) for case in find_all(as_paths(data), selection).cases]
+    common = [set(case.images) for case in find_all(data, selection).cases]
     at_hand = set.intersection(*common)
     if not at_hand:
         raise InputError(

@@ -12,7 +12,7 @@ from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.case import Case
 from pipeline.cases.loading import load_brain
 from pipeline.cases.loop import Execution
-from pipeline.cases.several import Selection
+from pipeline.cases.several import Paths, Selection, as_paths
 from pipeline.errors import InputError
 from pipeline.files.names import ANOMALY_MAP
 from pipeline.files.nifti import make_folder
@@ -20,7 +20,7 @@ from pipeline.files.record.result import Threshold
 from pipeline.files.record.summary import Summary
 from pipeline.scores.evaluate import Scoring, evaluate_folder, method_of
 from pipeline.scores.tables import write_results
-from pipeline.study.selection import Paths, as_paths, find_said
+from pipeline.study.selection import find_said
 
 
 @dataclass(frozen=True)

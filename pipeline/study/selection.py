@@ -8,24 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cases.case import Case, Cohort
-from pipeline.cases.several import Selection, find_all
+from pipeline.cases.several import Paths, Selection, as_paths, find_all
 from pipeline.cases.splits import healthy_for_training
 from pipeline.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-Paths = Path | str | Sequence[Path | str]
-"""One path or several: scans, case folders, cohorts, datalists."""
-
-
-def as_paths(paths: Paths) -> list[Path]:
-    """One path or several, as a list."""
-    return [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
-
 
 def find_said(paths: Paths, selection: Selection) -> Cohort:
     """As `find_all`; what was assumed and what cannot be used is logged, before any long work."""
-    cohort = find_all(as_paths(paths), selection)
+    cohort = find_all(paths, selection)
     for note in cohort.notes:
         logger.warning("note: %s", note)
     say_unused(cohort.incomplete.items())
@@ -63,22 +55,18 @@ def find_beside(paths: Paths, selection: Selection) -> Cohort:
     return find_said(wanted, replace(selection, section=section, leave_out=()))
 
 
-def without(cohorts: Sequence[Cohort], names: Sequence[str]) -> list[Cohort]:
-    """Cohorts without some cases.
-
-    Raises:
-        InputError: a name is in none of them.
-    """
-    there = {case.name for cohort in cohorts for case in cohort.cases}
-    if unknown := sorted(set(names) - there):
-        raise InputError(f"--leave-out {unknown[0]}: no case of that name in {cohorts[0].root}")
-    return [
-        replace(cohort, cases=tuple(case for case in cohort.cases if case.name not in names))
-        for cohort in cohorts
-    ]
-
-
 def say_unused(reasons: Iterable[tuple[str, str]]) -> None:
     """Log the cases that are not used, a line each."""
     for name, reason in reasons:
         logger.warning("not used: %s", reason if name in reason else f"{name}: {reason}")
+
+
+def check_modalities(selection: Selection, modalities: Sequence[str], run: Path) -> None:
+    """See that a run was trained on the modalities that are asked for, if any are.
+
+    Raises:
+        InputError: it was not.
+    """
+    if selection.modalities is not None and selection.modalities != tuple(modalities):
+        trained, asked = ", ".join(modalities), ", ".join(selection.modalities)
+        raise InputError(f"{run}: trained on {trained}, but {asked} is asked for")

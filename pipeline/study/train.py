@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.case import Cohort
 from pipeline.cases.loop import Execution
-from pipeline.cases.several import Selection
+from pipeline.cases.several import Paths, Selection, as_paths, without
 from pipeline.errors import InputError
 from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, WEIGHTS
 from pipeline.run.config import RunConfig
@@ -18,7 +18,7 @@ from pipeline.run.model import usable_device
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import load_config, override
 from pipeline.study.completion import complete_run
-from pipeline.study.selection import Paths, as_paths, find_beside, find_said, healthy_of, without
+from pipeline.study.selection import find_beside, find_said, healthy_of
 from pipeline.training import engine
 from pipeline.training.data import HealthyCases
 

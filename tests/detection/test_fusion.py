@@ -14,7 +14,7 @@ import pytest
 from pipeline.cases.loop import QUIET, Execution
 from pipeline.cli.main import main
 from pipeline.detection import fusion
-from pipeline.detection.fusion import FusionSettings, fuse
+from pipeline.detection.fusion import FusionOptions, fuse
 from pipeline.maps.rarity import RULES, surprise
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.scores.case_metrics import top_mean
@@ -86,13 +86,13 @@ def test_healthy_voxels_are_called_no_more_often_than_stated(
     }[kind]
     write_case(tmp_path / "a" / "p1", first)
     write_case(tmp_path / "b" / "p1", second, modality="t1")
-    done, failed = fuse(
+    found = fuse(
         [tmp_path / "a", tmp_path / "b"],
         tmp_path / "out",
-        FusionSettings(rule, rate),
+        options=FusionOptions(rule, rate),
         execution=QUIET,
     )
-    assert (done, failed) == (["p1"], {})
+    assert (found.done, found.failed) == (("p1",), {})
     called = read(tmp_path / "out" / "p1", "mask.nii.gz")[brain_mask()].mean()
     assert called <= 1.2 * rate
     if (rule, kind) in {("any", "independent"), ("any", "opposed")}:
@@ -131,7 +131,10 @@ def test_the_mean_of_p_values_is_geometric(tmp_path: Path) -> None:
     write_case(tmp_path / "a" / "p1", exponential(0), p_value=0.01)
     write_case(tmp_path / "b" / "p1", exponential(1), modality="t1", p_value=0.04)
     fuse(
-        [tmp_path / "a", tmp_path / "b"], tmp_path / "out", FusionSettings("mean"), execution=QUIET
+        [tmp_path / "a", tmp_path / "b"],
+        tmp_path / "out",
+        options=FusionOptions("mean"),
+        execution=QUIET,
     )
     record = json.loads((tmp_path / "out" / "p1" / "result.json").read_text(encoding="utf-8"))
     assert record["p_value"] == pytest.approx(math.e * 0.02)
@@ -167,8 +170,8 @@ def test_without_the_pseudo_healthy_image_of_a_modality_there_is_none(tmp_path: 
     write_case(tmp_path / "a" / "p1", exponential(0))
     other = write_case(tmp_path / "b" / "p1", exponential(1), modality="t1")
     (other / "pseudo_healthy.nii.gz").unlink()
-    done, _ = fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
-    assert done == ["p1"]
+    found = fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    assert found.done == ("p1",)
     assert not list((tmp_path / "out" / "p1").glob("pseudo_healthy*"))
 
 
@@ -199,11 +202,9 @@ def test_a_result_that_is_being_replaced_does_not_count_as_done(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(fusion, "write_result", fail)
-    done, failed = fuse(
-        folders, tmp_path / "out", execution=Execution(progress=False, overwrite=True)
-    )
-    assert not done
-    assert "no space left" in failed["p1"]
+    found = fuse(folders, tmp_path / "out", execution=Execution(progress=False, overwrite=True))
+    assert not found.done
+    assert "no space left" in found.failed["p1"]
     assert not (tmp_path / "out" / "p1" / "result.json").exists()
 
 
@@ -244,14 +245,14 @@ def test_a_finished_case_is_kept_and_another_rule_asks(tmp_path: Path) -> None:
     write_case(folders[1] / "p1", exponential(1), modality="t1")
     fuse(folders, tmp_path / "out", execution=QUIET)
     before = (tmp_path / "out" / "p1" / "anomaly.nii.gz").stat().st_mtime_ns
-    assert fuse(folders, tmp_path / "out", execution=QUIET) == (["p1"], {})
+    assert fuse(folders, tmp_path / "out", execution=QUIET).done == ("p1",)
     assert (tmp_path / "out" / "p1" / "anomaly.nii.gz").stat().st_mtime_ns == before
-    _, failed = fuse(folders, tmp_path / "out", FusionSettings("mean"), execution=QUIET)
-    assert "other settings" in failed["p1"]
+    found = fuse(folders, tmp_path / "out", options=FusionOptions("mean"), execution=QUIET)
+    assert "other settings" in found.failed["p1"]
     fuse(
         folders,
         tmp_path / "out",
-        FusionSettings("mean"),
+        options=FusionOptions("mean"),
         execution=Execution(progress=False, overwrite=True),
     )
     assert (tmp_path / "out" / "p1" / "anomaly.nii.gz").stat().st_mtime_ns != before
@@ -278,8 +279,8 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
     nib.save(image, folders[1] / "mask" / "brain_mask.nii.gz")
     (folders[1] / "torn").mkdir()
     (folders[1] / "torn" / "result.json").write_text("{", encoding="utf-8")
-    done, failed = fuse(folders, tmp_path / "out", execution=QUIET)
-    assert done == ["good"]
+    found = fuse(folders, tmp_path / "out", execution=QUIET)
+    assert found.done == ("good",)
     for name, words in {
         "fused": "fused already",
         "grid": "different grids",
@@ -291,7 +292,7 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
         "weak": "do not rise",
         "alone": "no result in",
     }.items():
-        assert words in failed[name]
+        assert words in found.failed[name]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pipeline.figures.paper import FigureOptions, _figures_of, write_figures
 
 
 def test_panels_of_a_detection_need_no_label(results: Path, tmp_path: Path) -> None:
-    n_figures, failed = write_figures(tmp_path / "figures", [results], execution=QUIET)
+    n_figures, failed = write_figures([results], tmp_path / "figures", execution=QUIET)
     assert (n_figures, failed) == (3, {})
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     drawn = {"noise", "forward", "out_cases"}
@@ -74,5 +74,5 @@ def test_scores_without_maps_are_bars_alone(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_named_before_anything_is_drawn(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        write_figures(tmp_path / "figures", [tmp_path / "nowhere"], execution=QUIET)
+        write_figures([tmp_path / "nowhere"], tmp_path / "figures", execution=QUIET)
     assert not (tmp_path / "figures").exists()

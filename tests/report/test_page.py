@@ -75,7 +75,7 @@ def test_a_folder_without_maps_is_one_line(tmp_path: Path, make: Any, message: s
 
 def test_an_unknown_method_names_those_there_are(benchmarked: Path) -> None:
     with pytest.raises(InputError, match="no maps of 'dae'; there are anomap, intensity"):
-        write_report(benchmarked, ViewOptions(method="dae"))
+        write_report(benchmarked, options=ViewOptions(method="dae"))
 
 
 @pytest.mark.parametrize("name", ["method", "compare"])
@@ -85,7 +85,7 @@ def test_a_method_that_has_no_maps_writes_no_page(
     (tmp_path / "maps").symlink_to(benchmarked / "maps", target_is_directory=True)
     value: Any = {"method": "dae", "compare": ["dae"]}[name]
     with pytest.raises(InputError, match="no maps of 'dae'; there are anomap, intensity"):
-        write_report(tmp_path, ViewOptions(**{name: value}), execution=QUIET)
+        write_report(tmp_path, options=ViewOptions(**{name: value}), execution=QUIET)
     assert not (tmp_path / "report.html").exists()
 
 
