@@ -16,6 +16,7 @@ from pipeline.files.names import (
     BRAIN_MASK,
     RESULT,
     pseudo_healthy,
+    pseudo_healthy_modality,
 )
 from pipeline.files.nifti import voxel_volume_ml, write_volume
 from pipeline.files.provenance import command_line, software

@@ -120,7 +120,7 @@ def load_slice(folder: Path, case: Case) -> CaseSlice:
     """The slice of a case with the largest lesion, or with the highest map where there is none.
 
     Args:
-        folder: of one case, as `detection.write_result` leaves it; only the map must be there.
+        folder: of one case, as `source_maps.write_result` leaves it; only the map must be there.
         case: its images and label.
 
     Raises:

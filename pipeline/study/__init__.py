@@ -1,1 +1,1 @@
-"""What the commands do: each a function that is public API."""
+"""What a command does beyond one room: find, choose, run, say what failed."""

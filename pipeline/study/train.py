@@ -73,7 +73,7 @@ def train(
     Args:
         data: folders or datalists; a case with a lesion label never enters.
         run_dir: gets ``config.yaml``, ``model.pt``, ``atlases.npz``, ``calibration.json``,
-            ``datalist.json``, ``loss.csv``, ``tensorboard/``.
+            ``datalist.json``, ``run.json``, ``loss.csv``, ``tensorboard/``.
         options: preset, settings, further cases.
         selection: which cases; its modalities are needed.
         execution: progress, device, allowed failures.

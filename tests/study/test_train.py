@@ -49,7 +49,7 @@ def test_a_run_is_left_that_says_who_was_used(brains: Path, tmp_path: Path) -> N
     finished = train(brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET)
     assert finished.was_finished
     (run / "model.pt").unlink()
-    with pytest.raises(InputError, match="resume with the same data"):
+    with pytest.raises(InputError, match="every case is left out"):
         train(brains / "healthy", run, options=again, selection=selection, execution=QUIET)
 
 

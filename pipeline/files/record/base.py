@@ -36,6 +36,9 @@ class FileRecord(Record):
     WHAT: ClassVar[str]
     """What it is, for messages."""
 
+    INDENT: ClassVar[int | None] = 1
+    """Of the text; None where nobody reads the numbers."""
+
     schema_version: int
     """Of the layout of the file; 1 where a file does not say it."""
 
@@ -104,7 +107,10 @@ class FileRecord(Record):
 
     def text(self) -> str:
         """The content of the file."""
-        return json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return (
+            json.dumps(self.to_json(), indent=self.INDENT, ensure_ascii=False, allow_nan=False)
+            + "\n"
+        )
 
     def write(self, path: Path) -> None:
         """Write the file whole, or not at all.

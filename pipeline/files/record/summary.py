@@ -151,6 +151,7 @@ class Curves(FileRecord):
     """Curves of each method."""
 
     FILE: ClassVar[str] = CURVES
+    INDENT: ClassVar[int | None] = None
     WHAT: ClassVar[str] = "curves of scores"
 
     schema_version: int = 2
