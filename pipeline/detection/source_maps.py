@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,12 +126,17 @@ def write_result(
         names = result.provenance.modalities
         for name, channel in zip(names, maps.pseudo_healthy, strict=True):
             volumes[pseudo_healthy(name, len(names))] = channel
-    for path in folder.iterdir() if folder.is_dir() else ():
-        ours = path.name == ANOMALY_MASK or pseudo_healthy_modality(path.name) is not None
-        if ours and path.name not in volumes:  # of an earlier result
-            path.unlink()
+    _remove_former(folder, volumes)
     for name, volume in volumes.items():
         write_volume(folder / name, volume, affine)
     complete = result.model_copy(update={"files": tuple(volumes)})
     complete.write(folder / RESULT)
     return complete
+
+
+def _remove_former(folder: Path, names: Container[str]) -> None:
+    """Remove mask and pseudo-healthy images of an earlier result that this one does not have."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        ours = path.name == ANOMALY_MASK or pseudo_healthy_modality(path.name) is not None
+        if ours and path.name not in names:
+            path.unlink()
