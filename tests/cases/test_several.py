@@ -116,3 +116,21 @@ def test_what_is_said_of_health_reaches_the_finder(healthy: bool | None, tmp_pat
     touch(tmp_path, "a_t1.nii.gz")
     (case,) = find_all([tmp_path], Selection(healthy=healthy)).cases
     assert case.healthy is healthy
+
+
+def test_a_path_alone_may_be_a_text(tmp_path: Path) -> None:
+    touch(tmp_path, "a_t1.nii.gz")
+    assert names(find_all(str(tmp_path))) == names(find_all([tmp_path]))
+
+
+def test_a_selection_takes_any_spelling_and_a_name_alone() -> None:
+    assert Selection(modalities="T2F") == Selection(modalities=("flair",))
+    assert Selection(modalities=["FLAIR", "T1w"]).modalities == ("flair", "t1")
+    assert Selection(leave_out="p1").leave_out == ("p1",)
+
+
+def test_leaving_out_every_case_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "a_t1.nii.gz", "b_t1.nii.gz")
+    everything = tuple(names(find_all(tmp_path)))
+    with pytest.raises(InputError, match="every case is left out"):
+        find_all(tmp_path, Selection(leave_out=everything))

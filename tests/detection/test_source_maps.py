@@ -123,3 +123,13 @@ def test_the_mask_of_a_former_result_does_not_stay_without_a_threshold(tmp_path:
     result = write_result(tmp_path, AFFINE, brain, found_maps(mask=False), CaseResult(case="a"))
     assert not (tmp_path / ANOMALY_MASK).exists()
     assert ANOMALY_MASK not in result.files
+
+
+def test_pseudo_healthy_images_of_a_former_result_do_not_stay(tmp_path: Path) -> None:
+    brain = np.ones((4, 5, 6), bool)
+    two = CaseResult(case="a", provenance=Provenance(modalities=("t1", "flair")))
+    former = write_result(tmp_path, AFFINE, brain, found_maps(mask=True, n_modalities=2), two)
+    assert "pseudo_healthy_t1.nii.gz" in former.files
+    one = CaseResult(case="a", provenance=Provenance(modalities=("t1",)))
+    result = write_result(tmp_path, AFFINE, brain, found_maps(mask=True, n_modalities=1), one)
+    assert {path.name for path in tmp_path.iterdir()} == {*result.files, RESULT}

@@ -118,3 +118,11 @@ def test_cases_to_leave_out_are_left_out(brains: Path, run: Path, tmp_path: Path
     )
     assert found.done == ("phantom_t000",)
     assert not (tmp_path / "out/phantom_t001").exists()
+
+
+def test_another_modality_than_the_models_is_refused(
+    brains: Path, run: Path, tmp_path: Path
+) -> None:
+    t1 = Selection(modalities=("t1",))
+    with pytest.raises(InputError, match="trained on flair, but t1 is asked for"):
+        detect(brains, tmp_path / "out", options=DetectOptions(model=run), selection=t1)
