@@ -1,5 +1,10 @@
 """The exception that stands for a user's mistake, and any error as one line."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -10,7 +15,17 @@ class InputError(ValueError):
 
 
 class TooManyFailuresError(InputError):
-    """More cases failed than were allowed; those that are done are kept."""
+    """More cases failed than were allowed; those that are done are kept.
+
+    Attributes:
+        failed: case -> reason, of all that failed.
+    """
+
+    failed: Mapping[str, str] = MappingProxyType({})
+
+
+class LaterVersionError(InputError):
+    """A file was written by a later version, and must not be taken for a torn one."""
 
 
 def user_error(error: BaseException | None) -> InputError | None:

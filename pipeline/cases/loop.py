@@ -74,10 +74,12 @@ class Failures:
         """Keep a reason; errors as `catching`."""
         self.reasons[name] = reason
         if self.max_failures is not None and len(self.reasons) > self.max_failures:
-            raise TooManyFailuresError(
+            error = TooManyFailuresError(
                 f"stopped: {len(self.reasons)} cases failed, more than --max-failures "
                 f"{self.max_failures}; the last: {name}: {reason}"
             )
+            error.failed = dict(self.reasons)
+            raise error
 
 
 @dataclass(frozen=True)

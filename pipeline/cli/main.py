@@ -74,9 +74,14 @@ def parser() -> argparse.ArgumentParser:
 
 def _fail(error: Exception) -> int:
     """Say an error in one line; the exit status."""
+    if isinstance(error, TooManyFailuresError):
+        for name, reason in error.failed.items():
+            complain(f"{name} failed: {reason}")
+        complain(str(error))
+        return SOME_FAILED
     if isinstance(error, InputError):
         complain(str(error))
-        return SOME_FAILED if isinstance(error, TooManyFailuresError) else WRONG_USAGE
+        return WRONG_USAGE
     complain(
         f"an error of our own, {type(error).__name__}: {error}; run again with --debug and "
         "report the traceback"

@@ -94,7 +94,7 @@ def _run_report(arguments: argparse.Namespace) -> int:
         max_views=arguments.cases,
     )
     page = write_report(arguments.out, options=options, execution=execution_of(arguments))
-    return finish({}, f"report in {page}; open it in a browser")
+    return finish(page.failed, f"report in {page.path}; open it in a browser")
 
 
 def add_figures(commands: Commands, common: argparse.ArgumentParser) -> None:

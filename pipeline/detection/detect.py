@@ -13,7 +13,7 @@ from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.detector import Detector
 from pipeline.detection.source_maps import Spent, case_result, to_source, write_result
-from pipeline.errors import InputError
+from pipeline.errors import InputError, LaterVersionError
 from pipeline.files.names import RESULT
 from pipeline.files.nifti import make_folder
 from pipeline.files.record.result import CaseResult, Provenance
@@ -86,6 +86,8 @@ def is_done(folder: Path, provenance: Provenance) -> bool:
     """
     try:
         result = CaseResult.of(folder)
+    except LaterVersionError:
+        raise
     except InputError:  # torn, or of something else: it is made anew
         return False
     if result is None or result.provenance is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -43,15 +43,25 @@ class ViewOptions:
     max_views: int = 20
 
 
+@dataclass(frozen=True)
+class Report:
+    """A page that was written.
+
+    Attributes:
+        path: of the page.
+        failed: case -> why it is not shown, as the page says too.
+    """
+
+    path: Path
+    failed: dict[str, str] = field(default_factory=dict)
+
+
 def write_report(
     folder: Path | str, *, options: ViewOptions = ViewOptions(), execution: Execution = Execution()
-) -> Path:
+) -> Report:
     """Write ``report.html`` into a folder that benchmark, evaluate or detect left.
 
     A case that cannot be shown is named on the page, and the others are shown.
-
-    Returns:
-        The page.
 
     Raises:
         InputError: the folder holds no maps, or not those of ``method`` or ``compare``, or no case
@@ -75,7 +85,7 @@ def write_report(
         raise InputError(f"{folder}: no case can be shown; the first: {reason}")
     page = render(results, list(views.done.values()), others=others, failed=views.failed)
     write_text(folder / REPORT, page)
-    return folder / REPORT
+    return Report(folder / REPORT, {**results.unreadable, **views.failed})
 
 
 def _view(

@@ -211,7 +211,7 @@ def best_others(results: Results, limit: int) -> list[str]:
 
     def area(name: str) -> float:
         method = results.method_summaries.get(name)
-        value = None if method is None else method.means["auprc"].mean
+        value = None if method is None else method.mean_of("auprc").mean
         return -math.inf if value is None else value
 
     others = [name for name in results.maps if name != results.main]

@@ -164,7 +164,7 @@ def _means(results: Results, key: str) -> dict[str, Mean]:
 def _mean(method: MethodSummary, key: str) -> Mean:
     if key == "healthy_fp_ml":
         return Mean(mean=method.healthy_fp_ml, ci95=method.healthy_fp_ml_ci95)
-    return method.means[key]
+    return method.mean_of(key)
 
 
 CASE_COLUMNS = {

@@ -129,8 +129,9 @@ def load_config(path: Path) -> RunConfig:
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable configuration ({error})") from error
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: not a readable configuration ({reason})") from error
     return from_dict(tree, str(path))
 
 

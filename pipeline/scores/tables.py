@@ -15,10 +15,10 @@ from pipeline.scores.evaluate import MethodScores
 from pipeline.scores.summary import curves, summarise
 
 COLUMNS: dict[str, Callable[[MethodSummary], Mean]] = {
-    "AUROC": lambda method: method.means["auroc"],
-    "AUPRC": lambda method: method.means["auprc"],
-    "Dice oracle": lambda method: method.means["dice_oracle"],
-    "Dice at threshold": lambda method: method.means["dice_at_threshold"],
+    "AUROC": lambda method: method.mean_of("auroc"),
+    "AUPRC": lambda method: method.mean_of("auprc"),
+    "Dice oracle": lambda method: method.mean_of("dice_oracle"),
+    "Dice at threshold": lambda method: method.mean_of("dice_at_threshold"),
     "image AUROC": lambda m: Mean(mean=m.image_auroc, ci95=m.image_auroc_ci95),
     "slice AUROC": lambda method: Mean(mean=method.slice_auroc),
     "healthy FP mL": lambda m: Mean(mean=m.healthy_fp_ml, ci95=m.healthy_fp_ml_ci95),

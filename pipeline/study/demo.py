@@ -85,7 +85,7 @@ def demo(
     )
     n_cases = scored.summary.n_cases
     title = f"{n_cases} synthetic brains never seen, {N_TEST_TUMOUR} with a {CONTRAST} tumour:"
-    page = write_report(folder, execution=execution)
+    page = write_report(folder, execution=execution).path
     return Demonstration(f"{title}\n\n{format_table(scored.summary)}", scored.pictures, page)
 
 

@@ -11,8 +11,9 @@ from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.case import Cohort
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Paths, Selection, as_paths, without
-from pipeline.errors import InputError
+from pipeline.errors import InputError, LaterVersionError
 from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, WEIGHTS
+from pipeline.files.record.calibration import Calibration
 from pipeline.run.config import RunConfig
 from pipeline.run.model import usable_device
 from pipeline.run.presets import preset_config
@@ -113,8 +114,15 @@ def run_config(options: TrainOptions, selection: Selection) -> RunConfig:
 
 
 def _is_finished(run: Path, config: RunConfig) -> bool:
-    there = all((run / name).is_file() for name in FINISHED)
-    return there and load_config(run / CONFIG) == config
+    if not all((run / name).is_file() for name in FINISHED):
+        return False
+    try:
+        Calibration.of(run)
+    except LaterVersionError:
+        raise
+    except InputError:  # torn: it is made anew
+        return False
+    return load_config(run / CONFIG) == config
 
 
 def training_cases(data: Paths, extra: Sequence[Path | str], selection: Selection) -> HealthyCases:

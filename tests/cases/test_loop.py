@@ -131,3 +131,11 @@ def test_the_bar_is_shown_only_where_it_is_asked_for(
     assert ("halving" in err) == progress
     assert ("2/2" in err) == progress
     assert bool(err) == progress
+
+
+def test_all_that_failed_before_a_stop_is_named() -> None:
+    failures = Failures(max_failures=1)
+    failures.add("a", "first")
+    with pytest.raises(TooManyFailuresError) as stopped:
+        failures.add("b", "second")
+    assert stopped.value.failed == {"a": "first", "b": "second"}

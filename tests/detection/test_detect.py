@@ -23,7 +23,7 @@ from pipeline.detection.recipe import MapResult
 from pipeline.errors import InputError, TooManyFailuresError
 from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, RESULT
 from pipeline.files.record.calibration import Calibration, MethodCalibration
-from pipeline.files.record.result import CaseResult
+from pipeline.files.record.result import CaseResult, Provenance
 
 AGAIN = Execution(progress=False, overwrite=True)
 
@@ -245,3 +245,9 @@ def test_several_methods_share_the_work_on_a_case(
     assert detect_cases(cases, detectors, transforms, folders, execution=QUIET) == {}
     assert seen["one"] == seen["two"]
     assert len(set(seen["one"])) == len(cases)
+
+
+def test_a_result_of_a_later_version_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text('{"schema_version": 99}')
+    with pytest.raises(InputError, match="of version 99"):
+        is_done(tmp_path, Provenance())

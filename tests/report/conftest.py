@@ -30,7 +30,7 @@ def benchmarked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def page_path(benchmarked: Path) -> Path:
-    return write_report(benchmarked, execution=QUIET)
+    return write_report(benchmarked, execution=QUIET).path
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_the_page_asks_for_nothing_outside_itself(page_path: Path) -> None:
 def test_a_folder_of_detect_has_a_viewer_and_no_metrics(benchmarked: Path, tmp_path: Path) -> None:
     page = tmp_path / "out"
     page.symlink_to(benchmarked / "maps/anomap", target_is_directory=True)
-    text = write_report(page, execution=QUIET).read_text(encoding="utf-8")
+    text = write_report(page, execution=QUIET).path.read_text(encoding="utf-8")
     assert "12 mL called" in text
     assert 'id="methods-heading"' not in text
     assert 'id="volume-0"' in text
@@ -58,7 +58,7 @@ def test_a_cohort_that_is_gone_leaves_the_maps(benchmarked: Path, tmp_path: Path
     entry = {"name": "ill2", "image": {"flair": "/gone_flair.nii.gz"}, "label": "/gone.nii.gz"}
     write_text(folder / "datalist.json", json.dumps({"test": [entry]}))
     assert read_results(folder).cases == {}
-    assert "ill2" in write_report(folder, execution=QUIET).read_text(encoding="utf-8")
+    assert "ill2" in write_report(folder, execution=QUIET).path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_case_that_cannot_be_shown_is_named_and_the_others_are_shown(own_copy:
     ours = own_copy / "maps/anomap"
     (ours / "ill2/anomaly.nii.gz").write_bytes(b"torn")
     write_text(ours / "well1/result.json", "{")
-    text = write_report(own_copy, execution=QUIET).read_text(encoding="utf-8")
+    text = write_report(own_copy, execution=QUIET).path.read_text(encoding="utf-8")
     assert "<b>ill2</b> cannot be shown" in text
     assert "<b>well1</b> cannot be shown" in text
     assert "not the result of a case" in text
@@ -122,7 +122,7 @@ def test_a_map_of_another_method_that_cannot_be_shown_is_a_note(own_copy: Path) 
     other = own_copy / "maps/intensity"
     (other / "ill2/anomaly.nii.gz").write_bytes(b"torn")
     write_text(other / "well1/result.json", "{")
-    text = write_report(own_copy, execution=QUIET).read_text(encoding="utf-8")
+    text = write_report(own_copy, execution=QUIET).path.read_text(encoding="utf-8")
     assert "cannot be shown" not in text
     data = json.loads(text.split('id="viewer-data">')[1].split("</script>")[0])
     by_name = {case["name"]: case for case in data["cases"]}

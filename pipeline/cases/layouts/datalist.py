@@ -12,6 +12,7 @@ from pipeline.cases.case import ImageFile
 from pipeline.cases.layouts.names import canonical_modality, parse_name, stem_of
 from pipeline.cases.layouts.part import Found, Layout, Part, Role
 from pipeline.errors import InputError
+from pipeline.files.record.people import Datalist
 
 _USUAL_SECTIONS = ("training", "validation", "test", "testing")
 _MASK_ROLES: tuple[Role, ...] = ("label", "brain_mask", "exclude")
@@ -28,11 +29,17 @@ def load_json(path: Path) -> dict[str, Any]:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from error
     if not isinstance(data, dict):
         raise InputError(
             f"{path}: expected an object with keys such as training, got a {type(data).__name__}"
+        )
+    version = data.get("schema_version", 1)
+    if version not in range(1, Datalist.version() + 1):
+        raise InputError(
+            f"{path}: a datalist of version {version}; this anomap reads up to version "
+            f"{Datalist.version()}: use a later one"
         )
     return data
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, LaterVersionError
 from pipeline.files.nifti import write_text
 
 
@@ -74,7 +75,7 @@ class FileRecord(Record):
         except (ValueError, RecursionError) as error:
             reason = str(error)
         else:
-            raise InputError(
+            raise LaterVersionError(
                 f"{source}: {cls.WHAT} of version {version}; this anomap reads up to version "
                 f"{cls.version()}: use a later one"
             )
@@ -103,7 +104,7 @@ class FileRecord(Record):
             InputError: there is one that cannot be read.
         """
         path = folder / cls.FILE
-        return cls.read(path) if path.is_file() else None
+        return cls.read(path) if path.exists() else None
 
     def text(self) -> str:
         """The content of the file."""
@@ -119,6 +120,23 @@ class FileRecord(Record):
             InputError: the folder cannot be written to.
         """
         write_text(path, self.text())
+
+
+def checked_rates(values: dict[str, float]) -> dict[str, float]:
+    """Values by a rate that is written as ``%g`` writes it.
+
+    Raises:
+        ValueError: a key is no rate between 0 and 1, or a value is not finite.
+    """
+    checked = {}
+    for key, value in values.items():
+        rate = float(key)
+        if not 0 < rate < 1 or not math.isfinite(value):
+            raise ValueError(
+                f"expected rates between 0 and 1 with finite values, got {key}: {value}"
+            )
+        checked[f"{rate:g}"] = value
+    return checked
 
 
 def _version_of(tree: Any) -> int:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+from pydantic import field_validator
 
 from pipeline.errors import InputError
 from pipeline.files.names import CALIBRATION
-from pipeline.files.record.base import FileRecord, Record
+from pipeline.files.record.base import FileRecord, Record, checked_rates
 
 
 class MethodCalibration(Record):
@@ -24,6 +25,11 @@ class MethodCalibration(Record):
     scores: tuple[float, ...] = ()
     """Of each case, as ``score`` of ``result.json``; none in a calibration that was made before
     they were kept."""
+
+    @field_validator("thresholds")
+    @classmethod
+    def _check_rates(cls, values: dict[str, float]) -> dict[str, float]:
+        return checked_rates(values)
 
     def threshold(self, rate: float) -> float:
         """The threshold at a false-positive rate, log-linear between the tabulated ones.

@@ -63,6 +63,14 @@ class Datalist(FileRecord):
     schema_version: int = 2
     """Of the layout of the file; 1 where a file does not say it."""
 
+    @classmethod
+    def migrate(cls, tree: dict[str, Any], version: int) -> dict[str, Any]:
+        """Sections alone: a MONAI datalist may hold a description and more beside them."""
+        sections = {key: value for key, value in tree.items() if isinstance(value, list)}
+        if not sections:
+            raise ValueError("expected lists of cases under keys such as training")
+        return sections
+
     @property
     def sections(self) -> dict[str, tuple[CaseEntry, ...]]:
         """By name, in the order of the file."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.files.names import RESULT
-from pipeline.files.record.base import FileRecord, Record
+from pipeline.files.record.base import FileRecord, Record, checked_rates
 
 
 class Threshold(Record):
@@ -36,7 +36,7 @@ class Software(Record):
     """
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str | int | float | None] = Field(init=False)
+    __pydantic_extra__: dict[str, Any] = Field(init=False)
 
     anomap: str | None = None
     """Version of anomap."""
@@ -162,6 +162,11 @@ class CaseResult(FileRecord):
     """The command that made it, as a shell takes it."""
     files: tuple[str, ...] = ()
     """Names of the files beside it, which belong to it."""
+
+    @field_validator("healthy_thresholds")
+    @classmethod
+    def _check_rates(cls, values: dict[str, float] | None) -> dict[str, float] | None:
+        return None if values is None else checked_rates(values)
 
     @property
     def mask_cut(self) -> float | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from pipeline.files.names import CURVES, SUMMARY
 from pipeline.files.record.base import FileRecord, Record
@@ -101,6 +101,10 @@ class MethodSummary(Record):
     seconds_per_case: float | None
     """Mean over the cases that say it."""
 
+    def mean_of(self, metric: str) -> Mean:
+        """A metric; undefined where a file does not hold it."""
+        return self.means.get(metric, Mean(mean=None))
+
     @property
     def means(self) -> dict[str, Mean]:
         """Every metric by name."""
@@ -145,6 +149,12 @@ class Curve(Record):
     """Of the precision-recall curve, ascending."""
     precision: tuple[float, ...]
     """At each of them."""
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len(self.fpr) != len(self.tpr) or len(self.recall) != len(self.precision):
+            raise ValueError("expected as many values of fpr as of tpr, of recall as of precision")
+        return self
 
 
 class Curves(FileRecord):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,19 @@ def test_a_run_without_a_calibration_says_what_to_do(tmp_path: Path) -> None:
         InputError, match=r"calibration.json: not there; .* finish it with --resume"
     ):
         Calibration.of(tmp_path)
+
+
+@pytest.mark.parametrize("rates", [{"abc": 1.0}, {"0": 1.0}, {"1": 1.0}, {"nan": 1.0}])
+def test_a_key_that_is_no_rate_is_refused_by_file(rates: dict[str, float], tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    table = {"thresholds": {"0.01": 2.0, **rates}, "left_out_rates": {}}
+    path.write_text(json.dumps({"methods": {"anomap": table}, "cases": []}))
+    with pytest.raises(InputError, match=r"calibration\.json: not a calibration") as refused:
+        Calibration.read(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_rate_may_be_written_with_more_digits() -> None:
+    table = MethodCalibration(thresholds={"0.010": 2.0, "0.1": 1.0}, left_out_rates={})
+    assert table.thresholds == {"0.01": 2.0, "0.1": 1.0}
+    assert table.threshold(0.01) == 2.0

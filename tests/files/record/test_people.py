@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,10 @@ def test_monai_reads_it_as_a_datalist(tmp_path: Path) -> None:
         str(tmp_path / "datalist.json"), is_segmentation=False, data_list_key="training"
     )
     assert [item["name"] for item in items] == ["c1"]
+
+
+def test_what_is_no_section_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "datalist.json"
+    entry = {"name": "a", "image": {"flair": "a.nii.gz"}}
+    path.write_text(json.dumps({"description": "mine", "test": None, "training": [entry]}))
+    assert list(Datalist.read(path).sections) == ["training"]

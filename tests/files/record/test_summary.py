@@ -9,7 +9,7 @@ import pytest
 from records import FORMER, method_summary
 
 from pipeline.errors import InputError
-from pipeline.files.record.summary import Mean, MethodSummary, Summary
+from pipeline.files.record.summary import Curves, Mean, MethodSummary, Summary
 
 
 def test_every_further_key_is_a_mean() -> None:
@@ -32,3 +32,16 @@ def test_intervals_of_version_1_read() -> None:
     assert ours.healthy_fp_ml_ci95 == (3.0, 4.0)
     assert ours.means["lesion_f1"] == Mean(mean=None, ci95=None)
     assert ours.regions["enhancing"].auroc.ci95 == (0.8, 1.0)
+
+
+def test_curves_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    curve = {"fpr": [0.0, 1.0], "tpr": [0.0], "recall": [], "precision": []}
+    path.write_text(json.dumps({"methods": {"anomap": curve}}))
+    with pytest.raises(InputError, match="as many values of fpr as of tpr"):
+        Curves.read(path)
+
+
+def test_a_mean_that_a_file_lacks_is_undefined() -> None:
+    assert method_summary().mean_of("auprc") == Mean(mean=None)
+    assert method_summary().mean_of("auroc").mean == 0.9
