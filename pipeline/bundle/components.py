@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
-from pipeline.bundle.startup import reason_of
 from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
+from pipeline.cases.loop import Failures
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.detect import is_done
@@ -216,19 +216,27 @@ class CaseDataset(IterableDataset[dict[Hashable, Any]]):
         self.failed: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Any]:
-        self.failed = {}
+        failures = Failures()
+        self.failed = failures.reasons
         for item in tqdm(self.data, desc="detecting", unit="case", disable=None):
-            try:
-                if "unusable" in item:
-                    raise InputError(item["unusable"])
-                if self.finished is None or not self.finished(item["case"]):
-                    yield self.transform(item)
-            except Exception as error:
-                name = getattr(item.get("case"), "name", str(item.get("image")))
-                self.failed[name] = reason_of(error)
+            name = getattr(item.get("case"), "name", str(item.get("image")))
+            prepared = None
+            with failures.catching(name):
+                prepared = self._prepared(item)
+            if name in self.failed:
                 logger.error("%s failed: %s", name, self.failed[name])
+            if prepared is not None:
+                yield prepared
         if len(self.failed) == len(self.data):
             raise InputError(f"no case could be used: {next(iter(self.failed.values()), 'none')}")
+
+    def _prepared(self, item: Mapping[Hashable, Any]) -> Any:
+        """The item transformed; None where its case is finished."""
+        if "unusable" in item:
+            raise InputError(item["unusable"])
+        if self.finished is not None and self.finished(item["case"]):
+            return None
+        return self.transform(item)
 
 
 def one_case(items: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, Any]:
