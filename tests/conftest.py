@@ -24,7 +24,7 @@ from pipeline.detection.normative import INTENSITY, RESIDUAL
 from pipeline.diffusion.network import build_network
 from pipeline.files.names import ATLASES
 from pipeline.files.record.calibration import Calibration, MethodCalibration
-from pipeline.files.record.people import CaseEntry, Datalist
+from pipeline.files.record.datalist import CaseEntry, Datalist
 from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import FRAME
 from pipeline.run.atlases import save_atlases

@@ -12,7 +12,7 @@ from pipeline.files.record.cohort import (
     SyntheticCohort,
     TumourFacts,
 )
-from pipeline.files.record.people import CaseEntry, ChannelOf, Datalist
+from pipeline.files.record.datalist import CaseEntry, ChannelOf, Datalist
 from pipeline.files.record.result import CaseResult, InputFile, Provenance, Software, Threshold
 from pipeline.files.record.run import RunRecord
 from pipeline.files.record.summary import (

@@ -20,7 +20,7 @@ from pipeline.files.names import CALIBRATION, COMMIT, RUN_RECORD
 from pipeline.files.nifti import write_atomically
 from pipeline.files.provenance import PACKAGE, software
 from pipeline.files.record.calibration import Calibration
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 from pipeline.files.record.run import RunRecord
 from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.cases.case import Case, Cohort, ImageFile
 from pipeline.errors import InputError
-from pipeline.files.record.people import CaseEntry, ChannelOf, Datalist
+from pipeline.files.record.datalist import CaseEntry, ChannelOf, Datalist
 
 
 def write_datalist(path: Path, sections: Mapping[str, Sequence[Case]]) -> None:

@@ -9,7 +9,7 @@ from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
 from pipeline.errors import InputError
 from pipeline.files.names import DATALIST
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 from pipeline.run.model import Model
 
 

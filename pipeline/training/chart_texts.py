@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.files.provenance import command_line, software
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 from pipeline.run.config import RunConfig
 from pipeline.training.probes import Probe, probe_timestep
 

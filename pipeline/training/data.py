@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 from pipeline.files.names import CACHE, CONFIG, DATALIST, RUN_RECORD
 from pipeline.files.nifti import make_folder, write_text
 from pipeline.files.provenance import command_line, software
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 from pipeline.files.record.run import RunRecord
 from pipeline.run.config import RunConfig
 from pipeline.run.settings import differences, dump_config, load_config

@@ -31,7 +31,7 @@ from pipeline.bundle.workflow import (
 from pipeline.cli.main import main
 from pipeline.errors import InputError
 from pipeline.files.nifti import write_volume
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 from pipeline.run.model import load_model, make_scheduler
 from pipeline.run.settings import load_config
 from pipeline.training import distributed

@@ -20,7 +20,7 @@ from records import EXAMPLES, FORMER
 from pipeline.cli.main import main
 from pipeline.files.record.base import FileRecord, Record
 from pipeline.files.record.calibration import Calibration
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 from pipeline.files.record.result import CaseResult
 from pipeline.files.record.summary import Curves, MethodSummary, Summary
 

@@ -13,7 +13,7 @@ from pipeline import Execution, InputError, TrainOptions, train
 from pipeline.cases.find import find_cases
 from pipeline.cases.listing import write_datalist
 from pipeline.cases.loop import QUIET
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 from pipeline.files.record.run import RunRecord
 from pipeline.study.train import run_config, training_cases
 
@@ -44,7 +44,7 @@ def test_a_run_is_left_that_says_who_was_used(brains: Path, tmp_path: Path) -> N
         "extra": 1,
     }
     record = RunRecord.read(run / "run.json")
-    assert record.people == {"training": 1, "validation": 1, "extra": 1}
+    assert record.datalist == {"training": 1, "validation": 1, "extra": 1}
     again = replace(options, resume=True)
     finished = train(brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET)
     assert finished.was_finished

@@ -10,7 +10,7 @@ from trainings import rows_of, train_quietly
 
 from pipeline.cases.case import Case
 from pipeline.errors import InputError
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 from pipeline.run.config import RunConfig
 from pipeline.run.settings import override
 from pipeline.training import distributed

@@ -12,7 +12,7 @@ from pipeline.cases.case import ImageFile
 from pipeline.cases.layouts.names import canonical_modality, parse_name, stem_of
 from pipeline.cases.layouts.part import Found, Layout, Part, Role
 from pipeline.errors import InputError
-from pipeline.files.record.people import Datalist
+from pipeline.files.record.datalist import Datalist
 
 _USUAL_SECTIONS = ("training", "validation", "test", "testing")
 _MASK_ROLES: tuple[Role, ...] = ("label", "brain_mask", "exclude")

@@ -10,7 +10,7 @@ from monai.data import load_decathlon_datalist
 from records import EXAMPLES
 
 from pipeline.files.nifti import write_volume
-from pipeline.files.record.people import CaseEntry, ChannelOf, Datalist
+from pipeline.files.record.datalist import CaseEntry, ChannelOf, Datalist
 
 
 def example() -> Datalist:
