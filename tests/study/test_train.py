@@ -44,7 +44,7 @@ def test_a_run_is_left_that_says_who_was_used(brains: Path, tmp_path: Path) -> N
         "extra": 1,
     }
     record = RunRecord.read(run / "run.json")
-    assert record.datalist == {"training": 1, "validation": 1, "extra": 1}
+    assert record.people == {"training": 1, "validation": 1, "extra": 1}
     again = replace(options, resume=True)
     finished = train(brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET)
     assert finished.was_finished

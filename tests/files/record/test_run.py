@@ -21,7 +21,7 @@ def test_the_record_of_a_bundle_reads(path: Path) -> None:
     record = RunRecord.read(path)
     assert record.software.anomap == "0.1.0"
     assert record.command is None
-    assert record.datalist == {}
+    assert record.people == {}
 
 
 def test_anything_is_not_the_software_of_version_1() -> None:
