@@ -95,9 +95,10 @@ def test_a_seeded_sample_depends_on_its_own_seed_alone(noise: Noise, n_channels:
     alone = torch.cat([noise.seeded(like[:1], [seed]) for seed in seeds])
     torch.manual_seed(1)
     again = noise.seeded(like[2:5], seeds[2:5])
-    assert (together - backwards).abs().max() < 1e-5
-    assert (together - alone).abs().max() < 1e-5
-    assert (together[2:5] - again).abs().max() < 1e-5
+    assert (together - backwards).abs().max() < 1e-6
+    # Fewer fields are another shape for the matrix product, which some CPUs then round otherwise.
+    assert (together - alone).abs().max() < 4e-6
+    assert (together[2:5] - again).abs().max() < 4e-6
 
 
 def test_neighbouring_seeds_do_not_share_a_field(noise: Noise) -> None:
