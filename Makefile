@@ -1,20 +1,25 @@
-# Two commands do everything on a fresh machine with Python 3.11: `make demo` and `make test`.
+# Two commands do everything on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 
-PYTHON ?= python3.11
+# The first that is there; `make setup PYTHON=/path/to/python` names another.
+VERSIONS := 3.11 3.12 3.13 3.14
+PYTHON ?= $(or $(firstword $(foreach v,$(VERSIONS),$(shell python$(v) -c "" 2>/dev/null && echo python$(v)))),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs
 
-.PHONY: setup demo test test-bundle test-wheel check format docs records release clean
+.PHONY: setup demo test test-bundle test-wheel check format docs records sbom hashes release clean
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, got {sys.version}"'
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 15), f"Python 3.11 to 3.14 is needed, got {sys.version}"'
+	@echo 'set-up: $(VENV) with $(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
+	@echo 'set-up: torch, the largest download'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[app,dev]'
+	@echo 'set-up: anomap and what else it needs, and the checks (some minutes)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[app,dev,dicom]'
 	touch $@
 
 # Synthetic brains, a short training, detection, the table, and demo/report.html to look at.
@@ -59,6 +64,14 @@ $(DOCS_READY): $(READY)
 # The page of the files that are written, and their JSON Schemas, anew.
 records: $(READY)
 	$(BIN)/python docs/make_records.py
+
+# What is pinned in constraints.txt as a bill of materials (CycloneDX).
+sbom: $(READY)
+	$(BIN)/python tools/pins.py sbom
+
+# The hashes of all that is pinned; it asks the index for what is new (and needs pip-tools then).
+hashes: $(READY)
+	$(BIN)/python tools/pins.py hashes
 
 # Checks, wheel and sdist in dist/, a trial of the wheel; it says what to do next and never tags.
 release: $(READY)

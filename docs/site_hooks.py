@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "docs"))
 from rooms import Room, rooms  # noqa: E402
 
 SHOWN = (
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
     *("docs/*.md", "docs/decisions/*.md", "docs/*.png"),
     *("docs/*.css", "docs/*.js", "data/*.md", "data/*.json"),
     *("bundles/*/docs/*", "bundles/*/LICENSE"),

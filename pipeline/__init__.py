@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pipeline.study.demo import demo
     from pipeline.study.detect import DetectOptions, detect, detect_with
     from pipeline.study.evaluate import EvaluateOptions, evaluate
+    from pipeline.study.follow.compare import Compared, compare
+    from pipeline.study.follow.findings import remake_findings
     from pipeline.study.phantoms import PhantomOptions, make_phantoms
     from pipeline.study.train import TrainOptions, train
 
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BenchmarkOptions": "study.benchmark",
+    "Compared": "study.follow.compare",
     "DetectOptions": "study.detect",
     "EvaluateOptions": "study.evaluate",
     "Execution": "cases.loop",
@@ -43,6 +46,8 @@ _HOMES = {
     "TrainOptions": "study.train",
     "ViewOptions": "report.page",
     "benchmark": "study.benchmark",
+    "compare": "study.follow.compare",
+    "convert": "study.intake",
     "demo": "study.demo",
     "detect": "study.detect",
     "detect_with": "study.detect",
@@ -52,6 +57,7 @@ _HOMES = {
     "fuse": "detection.fusion",
     "load_model": "run.model",
     "make_phantoms": "study.phantoms",
+    "remake_findings": "study.follow.findings",
     "train": "study.train",
     "write_figures": "figures.paper",
     "write_report": "report.page",
@@ -60,6 +66,7 @@ _HOMES = {
 
 __all__ = [
     "BenchmarkOptions",
+    "Compared",
     "DetectOptions",
     "EvaluateOptions",
     "Execution",
@@ -73,6 +80,8 @@ __all__ = [
     "ViewOptions",
     "__version__",
     "benchmark",
+    "compare",
+    "convert",
     "demo",
     "detect",
     "detect_with",
@@ -82,6 +91,7 @@ __all__ = [
     "fuse",
     "load_model",
     "make_phantoms",
+    "remake_findings",
     "train",
     "write_figures",
     "write_report",

@@ -67,6 +67,22 @@ def msd_tree(root: Path) -> Path:
     return root
 
 
+def nnunet_tree(root: Path) -> Path:
+    touch(root, *(f"imagesTr/BR_00{i}_000{c}.nii.gz" for i in (1, 2) for c in (0, 1)))
+    touch(root, *(f"labelsTr/BR_00{i}.nii.gz" for i in (1, 2)), "imagesTs/BR_003_0000.nii.gz")
+    touch(root, "imagesTs/BR_003_0001.nii.gz", "predictions/BR_003.nii.gz")
+    dump(
+        root / "dataset.json",
+        {
+            "channel_names": {"0": "FLAIR", "1": "T1w"},
+            "labels": {"background": 0, "tumour": 1},
+            "numTraining": 2,
+            "file_ending": ".nii.gz",
+        },
+    )
+    return root
+
+
 def datalist_tree(root: Path) -> Path:
     touch(root, "a_flair.nii.gz", "a_seg.nii.gz", "deep/b/t2f.nii.gz")
     return dump(
@@ -113,6 +129,10 @@ def flat_tree(root: Path) -> Path:
 
 
 TREES: dict[str, tuple[Callable[[Path], Path], set[str], set[str], set[str]]] = {
+    "nnunet": (
+        *(nnunet_tree, {"BR_001", "BR_002", "BR_003"}, {"BR_001", "BR_002", "BR_003"}),
+        {"flair", "t1"},
+    ),
     "msd": (
         *(msd_tree, {"BRATS_001", "BRATS_485"}, {"BRATS_001", "BRATS_485"}),
         {"flair", "t1", "t1ce", "t2"},

@@ -5,16 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.files.record.base import FileRecord
-from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.record.calibration import Calibration, MadeFor, MethodCalibration
 from pipeline.files.record.cohort import (
     InsertedArguments,
     InsertedFacts,
     SyntheticCohort,
     TumourFacts,
 )
+from pipeline.files.record.comparison import (
+    Change,
+    ComparedResult,
+    Comparison,
+    RigidRegistration,
+)
 from pipeline.files.record.datalist import CaseEntry, ChannelOf, Datalist
-from pipeline.files.record.result import CaseResult, InputFile, Provenance, Software, Threshold
+from pipeline.files.record.findings import Finding, Findings, MniPlacement, PlaceShare
+from pipeline.files.record.result import (
+    CaseResult,
+    InputFile,
+    OutputFile,
+    Provenance,
+    Software,
+    Threshold,
+)
 from pipeline.files.record.run import RunRecord
+from pipeline.files.record.series import SeriesRecord, SliceSource
+from pipeline.files.record.stored import StoredFile
 from pipeline.files.record.summary import (
     Curve,
     Curves,
@@ -59,6 +75,13 @@ EXAMPLES: dict[type[FileRecord], FileRecord] = {
                 thresholds={"0.1": 1.0, "0.01": 2.0},
                 left_out_rates={"0.1": (0.05, 0.15), "0.01": (0.0, 0.02)},
                 scores=(2.5, 3.5),
+                made_for=MadeFor(
+                    weights_sha256="ab" * 32,
+                    modalities=("flair",),
+                    grid={"size": 64, "spacing_mm": 3.25, "slice_spacing_mm": 3.25},
+                    diffusion={"noise": "simplex"},
+                    settings={"draws": 1, "timesteps": [100, 300]},
+                ),
             )
         },
         cases=("c1", "c2"),
@@ -103,6 +126,7 @@ EXAMPLES: dict[type[FileRecord], FileRecord] = {
                 brain_mask="p1_brain_mask.nii.gz",
                 healthy=False,
                 label_scheme="binary",
+                sha256={"t1": "ab" * 32, "label": "ab" * 32, "brain_mask": "cd" * 32},
             ),
         ),
     ),
@@ -127,7 +151,18 @@ EXAMPLES: dict[type[FileRecord], FileRecord] = {
             method="anomap",
             settings={"draws": 1, "timesteps": [100, 300], "median_mm": 10.0},
             seed=0,
-            inputs=(InputFile(path="/data/p1.nii.gz", channel=1, bytes=352, modified_ns=10**18),),
+            inputs=(
+                InputFile(
+                    path="/data/p1.nii.gz",
+                    channel=1,
+                    role="t1",
+                    sha256="ef" * 32,
+                    bytes=352,
+                    modified_ns=10**18,
+                    changed_ns=10**18,
+                    inode=12,
+                ),
+            ),
             modalities=("t1",),
             grid={"size": 64, "spacing_mm": 3.25, "slice_spacing_mm": 3.25},
             brain_extraction=False,
@@ -138,12 +173,113 @@ EXAMPLES: dict[type[FileRecord], FileRecord] = {
         ),
         software=SOFTWARE,
         command="anomap detect 'p 1.nii.gz' -o out",
-        files=("anomaly.nii.gz", "brain_mask.nii.gz", "mask.nii.gz"),
+        files=(
+            OutputFile(
+                name="anomaly.nii.gz",
+                sha256="01" * 32,
+                bytes=352,
+                modified_ns=10**18,
+                changed_ns=10**18,
+                inode=13,
+            ),
+            OutputFile(name="brain_mask.nii.gz"),
+        ),
     ),
     RunRecord: RunRecord(
         software=SOFTWARE,
         command="anomap train scans -o run",
         people={"training": 2, "validation": 1},
+        files={"model.pt": StoredFile(sha256="ab" * 32, bytes=1000)},
+    ),
+    Findings: Findings(
+        case="p1",
+        total_ml=12.5,
+        findings=(
+            Finding(
+                number=1,
+                volume_ml=12.0,
+                diameter_mm=31.5,
+                axial_diameter_mm=29.0,
+                centre_mm=(-30.0, 10.0, 20.0),
+                centre_mni_mm=(-32.0, 8.0, 21.0),
+                hemisphere="left",
+                left_share=1.0,
+                place="left frontal lobe",
+                places=(PlaceShare(name="frontal lobe", share=0.9),),
+                mean=2.0,
+                peak=3.5,
+                healthy_share_above_peak=0.001,
+            ),
+        ),
+        further=1,
+        further_ml=0.5,
+        cut=1.5,
+        mni=MniPlacement(
+            affine=(
+                (1.0, 0.0, 0.0, 2.0),
+                (0.0, 1.0, 0.0, -2.0),
+                (0.0, 0.0, 1.0, 1.0),
+                (0.0, 0.0, 0.0, 1.0),
+            ),
+            image="pseudo-healthy",
+            overlap=0.95,
+        ),
+        mask_sha256="ef" * 32,
+        notes=("something to know",),
+    ),
+    Comparison: Comparison(
+        before=ComparedResult(path="/data/january/p1", case="p1", total_ml=12.5, findings=2),
+        after=ComparedResult(path="/data/june/p1", case="p1", total_ml=18.0, findings=1),
+        registration=RigidRegistration(
+            affine=(
+                (1.0, 0.0, 0.0, 2.0),
+                (0.0, 1.0, 0.0, -2.0),
+                (0.0, 0.0, 1.0, 1.0),
+                (0.0, 0.0, 0.0, 1.0),
+            ),
+            rotation_deg=0.0,
+            shift_mm=3.0,
+            overlap=0.97,
+            agreement=0.4,
+            least=0.1,
+            images=("scan", "pseudo-healthy"),
+        ),
+        changes=(
+            Change(
+                number=1,
+                kind="merged",
+                before=(1, 2),
+                after=(1,),
+                before_ml=12.5,
+                after_ml=18.0,
+                change_ml=5.5,
+                change_share=0.44,
+                before_mm=31.5,
+                after_mm=40.0,
+                centre_mm=(-30.0, 10.0, 20.0),
+                place="left frontal lobe",
+                seen=1.0,
+            ),
+        ),
+        tolerance=0.1,
+        notes=("something to know",),
+        software=SOFTWARE,
+        command="anomap compare january june -o change",
+    ),
+    SeriesRecord: SeriesRecord(
+        study_uid="1.2.3",
+        series_uid="1.2.3.4",
+        frame_of_reference_uid="1.2.3.5",
+        modality="flair",
+        series_description="t2_tirm_tra_dark-fluid",
+        source="/data/study.zip",
+        files=(
+            SliceSource(path="a/IM0001", sop_instance_uid="1.2.3.4.1"),
+            SliceSource(path="a/IM0002", sop_instance_uid="1.2.3.4.2", frame=7),
+        ),
+        fingerprint="ab" * 32,
+        sha256="cd" * 32,
+        notes=("2 files are there twice, one of each is used",),
     ),
     Summary: Summary(
         cohort="/data/cohort",
@@ -255,6 +391,23 @@ FORMER: dict[type[FileRecord], dict[str, Any]] = {
     },
     CaseResult: FORMER_RESULT,
     RunRecord: _FORMER_SOFTWARE,
+    Findings: {"case": "p1"},
+    Comparison: {
+        "before": {"path": "/data/january/p1", "total_ml": 12.5, "findings": 1},
+        "after": {"path": "/data/june/p1", "total_ml": 12.5, "findings": 1},
+        "registration": {
+            "affine": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+            **{"rotation_deg": 0.0, "shift_mm": 0.0, "overlap": 1.0, "agreement": 0.5},
+            **{"least": 0.1, "images": ["scan", "scan"]},
+        },
+    },
+    SeriesRecord: {
+        "study_uid": "1.2.3",
+        "series_uid": "1.2.3.4",
+        "modality": "t1",
+        "source": "/data/study",
+        "files": [{"path": "IM0001", "sop_instance_uid": "1.2.3.4.1", "frame": None}],
+    },
     Summary: {
         "cohort": "/data/cohort",
         "n_cases": 2,

@@ -10,8 +10,9 @@ import numpy as np
 
 from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
-from pipeline.files.nifti import write_text, write_volume
+from pipeline.files.images.nifti import write_volume
 from pipeline.files.record.result import Threshold
+from pipeline.files.writing import write_text
 from pipeline.scores.evaluate import MethodScores, Scoring, evaluate_folder
 from pipeline.scores.summary import summarise
 

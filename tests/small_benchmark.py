@@ -9,7 +9,8 @@ import numpy as np
 from brains import centred_affine, inside_brain, smooth_intensity, world_of
 
 from pipeline.cases.case import Case, ImageFile
-from pipeline.files.nifti import write_text, write_volume
+from pipeline.files.images.nifti import write_volume
+from pipeline.files.writing import write_text
 
 THRESHOLD = 0.5
 LESIONS_MM = {"ill<1>": 24.0, "ill2": 15.0, "well1": 0.0}

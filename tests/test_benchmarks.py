@@ -36,3 +36,15 @@ def test_without_numba_the_noise_benchmark_says_what_to_install(tmp_path: Path) 
     )
     assert done.returncode == 1
     assert "pip install -c constraints.txt numba" in done.stderr
+
+
+def test_the_calibration_benchmark_says_seconds_before_and_now_and_memory() -> None:
+    script = [sys.executable, BENCHMARKS / "calibration.py"]
+    options = ["--cases", "20", "--voxels", "500", "--methods", "2"]
+    done = subprocess.run([*script, *options], capture_output=True, text=True, check=True)
+    assert "20 cases x 500 voxels x 2 methods" in done.stdout
+    seconds = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[1:]}
+    assert set(seconds) == {"before", "now"}
+    assert 0 <= seconds["now"] < 60
+    assert seconds["before"] >= 0
+    assert "MB of values" in done.stdout

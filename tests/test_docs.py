@@ -25,7 +25,7 @@ from pipeline.cli.main import parser
 ROOT = Path(__file__).parents[1]
 BUNDLES = ROOT / "bundles"
 PATTERNS = (
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "data/README.md"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "data/README.md"),
     *("docs/*.md", "docs/decisions/*.md", "bundles/*/docs/README.md"),
 )
 PAGES = sorted(path for pattern in PATTERNS for path in ROOT.glob(pattern))
@@ -303,7 +303,7 @@ def test_the_site_holds_every_module_and_model_card(site: Path) -> None:
     for module in modules:
         assert f'id="pipeline.{module}"' in api
     cards = list(BUNDLES.glob("*/docs/README.md"))
-    assert len(cards) == 3
+    assert len(cards) == 5
     for card in cards:
         page = site / card.relative_to(ROOT).parent / "index.html"
         home = (site / "index.html").read_text(encoding="utf-8")

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import io
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
-import nibabel as nib
 import numpy as np
 import streamlit as st
 
 from pipeline.cases.loop import QUIET
 from pipeline.detection.methods import NETWORK_METHODS, OURS
-from pipeline.errors import InputError
-from pipeline.files.names import RESULT, WEIGHTS
-from pipeline.files.nifti import is_volume
+from pipeline.errors import InputError, reason_of
+from pipeline.files.case_name import case_folder
+from pipeline.files.identity import content_hash
+from pipeline.files.images.formats import NIFTI_SUFFIXES, ONE_FILE_SUFFIXES
+from pipeline.files.images.reading import read_header
+from pipeline.files.limits import MAX_UPLOAD_VOXELS
+from pipeline.files.names import RESULT
 from pipeline.files.record.result import CaseResult
+from pipeline.files.scratch import remove_scratch, scratch_folder
+from pipeline.files.texts import without_folders
 from pipeline.report.page import render_viewer
-from pipeline.run.locate import NAMED, run_folder
+from pipeline.run.locate import CARRIED, NAMED, run_folder
 from pipeline.run.model import Model, load_model
 from pipeline.study.detect import DetectOptions, detect_with
 
-MAX_VOXELS = 100_000_000
 CASE = "upload"
 ANY_SCAN = "Scans that look unfit, too"
 Say = Callable[[str], object]
@@ -65,7 +67,7 @@ def detect_upload(
     uploads: Mapping[str, tuple[str, bytes]],
     model: Model,
     *,
-    brain_extraction: str | None = None,
+    brain_extraction: str | None = "auto",
     any_scan: bool = False,
     seed: int = 0,
     say: Say = lambda text: None,
@@ -80,47 +82,59 @@ def detect_upload(
     Raises:
         InputError: a file cannot be used, or is refused; the message names it as the user did.
     """
+    options = DetectOptions(
+        any_scan=any_scan,
+        any_scan_hint=f"Tick “{ANY_SCAN}” to detect all the same.",
+        brain_extraction=brain_extraction,
+        seed=seed,
+    )
+    folder = scratch_folder()
+    try:
+        return _detect_in(folder, uploads, model, options, say)
+    finally:
+        remove_scratch(folder)
+
+
+def _detect_in(
+    folder: Path,
+    uploads: Mapping[str, tuple[str, bytes]],
+    model: Model,
+    options: DetectOptions,
+    say: Say,
+) -> Detected:
     names = {modality: name for modality, (name, _) in uploads.items()}
-    with tempfile.TemporaryDirectory(prefix="anomap-") as temporary:
-        folder = Path(temporary)
-        try:
-            say("Reading the scan")
-            for modality, (name, content) in uploads.items():
-                _write_upload(folder, modality, name, content)
-            title = ", ".join(names.values())
-            options = DetectOptions(
-                any_scan=any_scan,
-                any_scan_hint=f"Tick “{ANY_SCAN}” to detect all the same.",
-                brain_extraction=brain_extraction,
-                seed=seed,
-            )
-            detected = _detect(folder, title, model, options, say)
-        except InputError as error:
-            raise InputError(_as_uploaded(str(error), folder, names)) from error
-        record = _as_uploaded(detected.files[RESULT].decode(), folder, names)
-        return replace(detected, files={**detected.files, RESULT: record.encode()})
+    try:
+        say("Reading the scan")
+        for modality, (name, content) in uploads.items():
+            _write_upload(folder, modality, name, content)
+        detected = _detect(folder, ", ".join(names.values()), model, options, say)
+    except InputError as error:
+        raise InputError(_as_uploaded(str(error), folder, names)) from error
+    record = _as_uploaded(detected.files[RESULT].decode(), folder, names)
+    return replace(detected, files={**detected.files, RESULT: record.encode()})
 
 
 def _write_upload(folder: Path, modality: str, name: str, content: bytes) -> None:
-    if not is_volume(Path(name)):
-        raise InputError(f"{name}: expected a NIfTI file (.nii or .nii.gz)")
-    # A file may be compressed or not, whatever its name says.
-    suffix = ".nii.gz" if content[:2] == b"\x1f\x8b" else ".nii"
+    suffix = next((one for one in ONE_FILE_SUFFIXES if name.lower().endswith(one)), None)
+    if suffix is None:
+        raise InputError(f"{name}: expected an image in one file: {', '.join(ONE_FILE_SUFFIXES)}")
+    if suffix in NIFTI_SUFFIXES:
+        # It may be compressed or not, whatever its name says.
+        suffix = ".nii.gz" if content[:2] == b"\x1f\x8b" else ".nii"
     path = folder / "in" / f"{CASE}_{modality}{suffix}"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
-    try:
-        shape = cast(nib.Nifti1Image, nib.load(path)).shape
-    except Exception as error:  # nibabel raises many kinds on a foreign file
-        raise InputError(f"{name}: this is no NIfTI file, or a damaged one") from error
-    if np.prod(shape, dtype=float) > MAX_VOXELS:
-        raise InputError(f"{name}: {shape} voxels are more than the {MAX_VOXELS:,} that fit here")
+    shape = read_header(path).shape
+    if np.prod(shape, dtype=float) > MAX_UPLOAD_VOXELS:
+        raise InputError(
+            f"{name}: {shape} voxels are more than the {MAX_UPLOAD_VOXELS:,} that fit here"
+        )
 
 
 def _as_uploaded(text: str, folder: Path, names: Mapping[str, str]) -> str:
     """A message or record with the user's file names for ours."""
     for modality, name in names.items():
-        for suffix in (".nii.gz", ".nii"):
+        for suffix in ONE_FILE_SUFFIXES:
             text = text.replace(str(folder / "in" / f"{CASE}_{modality}{suffix}"), name)
     return text.replace(f"{folder}/", "")
 
@@ -132,9 +146,9 @@ def _detect(folder: Path, title: str, model: Model, options: DetectOptions, say:
     if found.failed:
         raise InputError(next(iter(found.failed.values())))
     say("Preparing the viewer")
-    done = out / found.done[0]
+    done = case_folder(out, found.done[0])
     result = CaseResult.read(done / RESULT)
-    files = {name: (done / name).read_bytes() for name in [*result.files, RESULT]}
+    files = {name: (done / name).read_bytes() for name in [*result.file_names, RESULT]}
     return Detected(result, render_viewer(done, result, title), files)
 
 
@@ -151,7 +165,8 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=2)
-def _load(path: Path, modified_ns: int) -> Model:
+def _load(path: Path, content: tuple[str, ...]) -> Model:
+    """The model of a folder, made anew where ``content`` changed: the hashes of its files."""
     return load_model(path)
 
 
@@ -163,15 +178,24 @@ def _model(default: Path | None) -> Model | None:
     )
     try:
         path = choose_model(asked)
-        weights = path / WEIGHTS
-        model = _load(path, weights.stat().st_mtime_ns if weights.is_file() else 0)
-    except InputError as error:
-        st.info(str(error))
+        files = (path / name for name in CARRIED)
+        model = _load(path, tuple(content_hash(file) for file in files if file.is_file()))
+    except Exception as error:
+        st.info(without_folders(reason_of(error)))
         return None
     if model.noise != NETWORK_METHODS[OURS].noise:
-        st.error(f"{path}: trained with {model.noise} noise; detection needs a simplex run.")
+        st.error(
+            f"{Path(asked).name}: trained with {model.noise} noise; detection needs a simplex run."
+        )
         return None
     return model
+
+
+def _size(volume_ml: float | None, n_pixels: int | None, decimals: int) -> str:
+    """A volume, or pixels of a picture."""
+    if n_pixels is not None:
+        return f"{n_pixels:,} pixels"
+    return "-" if volume_ml is None else f"{volume_ml:.{decimals}f} mL"
 
 
 def _show(detected: Detected) -> None:
@@ -181,8 +205,8 @@ def _show(detected: Detected) -> None:
     columns[0].metric(
         "Score", "-" if score is None else f"{score:.3g}", help="mean of the highest 1 % of the map"
     )
-    columns[1].metric("Called anomalous", "-" if called is None else f"{called:.1f} mL")
-    columns[2].metric("Brain", "-" if brain_ml is None else f"{brain_ml:.0f} mL")
+    columns[1].metric("Called anomalous", _size(called, result.anomalous_pixels, 1))
+    columns[2].metric("Brain", _size(brain_ml, result.brain_pixels, 0))
     p_value, n_healthy = result.p_value, result.healthy_cases
     columns[3].metric(
         "p, if healthy",
@@ -202,24 +226,32 @@ def _show(detected: Detected) -> None:
         st.download_button(name, content, name, on_click="ignore", key=name)
 
 
+def _uploads(modalities: Sequence[str]) -> dict[str, tuple[str, bytes]]:
+    """Name and content of the files that were given, by modality."""
+    uploads = {}
+    for modality in modalities:
+        file = st.file_uploader(
+            f"{modality.upper()} image (NIfTI, MGH, NRRD or MetaImage)",
+            key=modality,
+            type=sorted({one.rsplit(".", 1)[1] for one in ONE_FILE_SUFFIXES}),
+        )
+        if file is not None:
+            uploads[modality] = (file.name, file.getvalue())
+    return uploads
+
+
 def page(model_path: Path | None, seed: int) -> None:
     """The page."""
     st.title("Detect")
     st.write(
-        "A scan in NIfTI, skull-stripped. It is read on this machine, and nothing of it is kept. "
+        "A scan, skull-stripped or a whole head. It is read on this machine, and nothing of it is "
+        "kept. "
         "Research only; not a medical device."
     )
     model = _model(model_path)
     if model is None:
         return
-    uploads = {}
-    for modality in model.config.modalities:
-        file = st.file_uploader(
-            f"{modality.upper()} image (.nii or .nii.gz)", key=modality, type=["nii", "gz"]
-        )
-        if file is not None:
-            uploads[modality] = (file.name, file.getvalue())
-    extract = st.sidebar.checkbox("Find the brain in a whole head (T1w, needs deepbet)")
+    uploads = _uploads(model.config.modalities)
     any_scan = st.sidebar.checkbox(
         ANY_SCAN,
         help="weights that come with anomap refuse what they were not made for: another modality, "
@@ -233,13 +265,12 @@ def page(model_path: Path | None, seed: int) -> None:
                 st.session_state["detected"] = detect_upload(
                     uploads,
                     model,
-                    brain_extraction="deepbet" if extract else None,
                     any_scan=any_scan,
                     seed=seed,
                     say=status.write,
                 )
                 status.update(label="Done", state="complete", expanded=False)
-        except InputError as error:
-            st.error(str(error))
+        except Exception as error:
+            st.error(without_folders(reason_of(error)))
     if ready and "detected" in st.session_state:
         _show(st.session_state["detected"])

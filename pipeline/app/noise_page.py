@@ -14,12 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.diffusion.scheduler import SCHEDULES, SimplexDDPMScheduler
+from pipeline.errors import InputError
 from pipeline.figures.perturbation import perturb, phantom_slice, radial_spectrum
+from pipeline.files.images.pictures import read_picture
 from pipeline.noise.noises import Noise, make_noise
 
 SIZE = 192
 """Pixels along a side of what is shown."""
-MAX_PICTURE_PIXELS = 50_000_000
 N_FIELDS = 16
 """Fields that a spectrum is the mean of."""
 STRIP = (0, 100, 200, 300, 400, 600, 800, 999)
@@ -32,19 +33,17 @@ def grey(values: Tensor, low: float = -1.0, high: float = 1.0) -> np.ndarray:
     return scaled.round().to(torch.uint8).numpy()
 
 
-def read_picture(data: bytes) -> Tensor:
+def square_picture(data: bytes, name: str) -> Tensor:
     """A square grey picture in [-1, 1], ``(SIZE, SIZE)``.
 
     Raises:
-        ValueError: the bytes are no picture that can be read, or too large a one.
+        InputError: the bytes are no picture that can be read, or too large a one.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.width * picture.height > MAX_PICTURE_PIXELS:
-                raise ValueError(f"{picture.width} x {picture.height} pixels are too many")
-            square = picture.convert("L").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"this file cannot be read as a picture ({error})") from error
+    values = read_picture(io.BytesIO(data), name).values
+    # More than 8 bits are shown up to their highest value.
+    levels = values * (255 / max(float(values.max()), 255.0))
+    picture = Image.fromarray(levels.clip(0).round().astype(np.uint8))
+    square = picture.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.asarray(square, dtype=np.float32) / 127.5 - 1)
 
 
@@ -55,12 +54,14 @@ def _phantom(seed: int) -> np.ndarray:
 
 def _picture() -> Tensor:
     """The picture that is asked for; an unreadable upload is said, and replaced."""
-    upload = st.sidebar.file_uploader("Picture", type=["png", "jpg", "jpeg"], max_upload_size=20)
+    upload = st.sidebar.file_uploader(
+        "Picture", type=["png", "jpg", "jpeg", "tif", "tiff"], max_upload_size=20
+    )
     if upload is not None:
         try:
-            return read_picture(upload.getvalue())
-        except ValueError as error:
-            st.error(f"{upload.name}: {error}.")
+            return square_picture(upload.getvalue(), upload.name)
+        except InputError as error:
+            st.error(f"{error}.")
     return torch.from_numpy(_phantom(0))
 
 

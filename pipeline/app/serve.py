@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.errors import InputError
+from pipeline.files.limits import MAX_UPLOAD_MB
 from pipeline.files.names import WEIGHTS
 
 ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 8501
-MAX_UPLOAD_MB = 300
 PAGES = Path(__file__).with_name("pages.py")
 
 
@@ -28,6 +28,7 @@ def command(port: int, arguments: Sequence[str], *, browser: bool) -> list[str]:
         "server.fileWatcherType": "none",
         "server.runOnSave": "false",
         "browser.gatherUsageStats": "false",
+        "server.showEmailPrompt": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "logger.level": "warning",

@@ -22,14 +22,18 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
-from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.case import Case
+from pipeline.cases.extraction.choice import make_extractor
 from pipeline.cases.find import find_cases
 from pipeline.cases.loop import Failures
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.case_work import CaseWork
-from pipeline.detection.detect import is_done
-from pipeline.detection.detector import NetworkDetector, make_network_detector
+from pipeline.detection.detect import begin_anew, is_done, recorded_inputs
+from pipeline.detection.detector import (
+    NetworkDetector,
+    input_files,
+    make_network_detector,
+)
 from pipeline.detection.methods import OURS
 from pipeline.detection.recipe import MapResult
 from pipeline.detection.reconstruction import evaluations_per_slice
@@ -37,14 +41,16 @@ from pipeline.detection.source_maps import (
     SourceMaps,
     Spent,
     case_result,
+    claim_result,
+    least_bytes,
     to_source,
     write_result,
 )
 from pipeline.errors import InputError
-from pipeline.files.names import RESULT
-from pipeline.files.nifti import make_folder
-from pipeline.files.record.calibration import Calibration
-from pipeline.files.record.result import Provenance
+from pipeline.files.case_name import case_folder
+from pipeline.files.record.result import InputFile, Provenance
+from pipeline.files.writing import make_folder
+from pipeline.run.finished import calibration_of
 from pipeline.run.model import load_model, usable_device
 
 logger = logging.getLogger(__name__)
@@ -64,12 +70,12 @@ def load_detector(
         seed: of the noise; None takes that of `make_network_detector`.
 
     Raises:
-        InputError: see `usable_device`, `load_model`, `Calibration.of` and
+        InputError: see `usable_device`, `load_model`, `calibration_of` and
             `make_network_detector`.
     """
     run = Path(str(run_dir))
     model = load_model(run, usable_device(device))
-    calibration = Calibration.of(run)
+    calibration = calibration_of(run)
     chosen = {} if seed is None else {"seed": seed}
     return make_network_detector(
         OURS, model, calibration, false_positive_rate=false_positive_rate, **chosen
@@ -104,7 +110,8 @@ class PrepareCased(MapTransform):
     Takes ``case``, a `Case`; or ``image``, the path of a scan, as MONAI Label gives it. Leaves
 
     - ``image``: ``(C + 1, X, Y, Z)``, the modalities in [-1, 1] and the brain mask as last channel;
-      its ``meta`` holds the affine, the name of the case, and shape and affine of the source;
+      its ``meta`` holds the affine, name and content of the case, and shape and affine of the
+      source;
     - ``prepared``: the `Prepared` that knows the way back.
 
     Args:
@@ -134,9 +141,9 @@ class PrepareCased(MapTransform):
             "provenance": self.provenance(case),
         }
 
-    def provenance(self, case: Case) -> Provenance:
-        """All that the result of a case depends on."""
-        return self.detector.provenance(case, self.transforms)
+    def provenance(self, case: Case, known: Sequence[InputFile] = ()) -> Provenance:
+        """All that the result of a case depends on; see `input_files`."""
+        return self.detector.provenance(input_files(case, known), self.transforms)
 
     def _case_of(self, image: str | Path) -> Case:
         cohort = find_cases(Path(image), modalities=self.transforms.load.modalities)
@@ -150,6 +157,7 @@ def as_volume(prepared: Prepared) -> MetaTensor:
     stack = torch.cat([prepared.slices, prepared.brain.float()], dim=1)
     meta = {
         "case": prepared.case.name,
+        "content": prepared.content,
         "spatial_shape": np.array(prepared.source_brain.shape),
         "original_affine": prepared.source_affine,
     }
@@ -184,11 +192,14 @@ class FinishedCases:
         """Whether the case is finished.
 
         Raises:
-            InputError: there is a finished result of other settings.
+            InputError: there is a finished result of other settings, or a file that is not ours.
         """
-        if self.overwrite:
-            return False
-        return is_done(self.output_dir / case.name, self.prepare.provenance(case))
+        folder = case_folder(self.output_dir, case.name)
+        provenance = self.prepare.provenance(case, recorded_inputs(folder))
+        if not self.overwrite and is_done(folder, provenance):
+            return True
+        claim_result(folder, provenance.modalities, least_bytes([case]))
+        return False
 
 
 class CaseDataset(IterableDataset[dict[Hashable, Any]]):
@@ -245,6 +256,10 @@ def one_case(items: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, Any]:
     return {**item, "image": item["image"].unsqueeze(0)}
 
 
+NAMELESS = "case"
+"""The name of a scan that comes without one."""
+
+
 class AnomalyInferer(Inferer):
     """The detection recipe as a MONAI inferer around the 2-D network.
 
@@ -269,21 +284,24 @@ class AnomalyInferer(Inferer):
         Returns:
             ``(N, 1 + C, X, Y, Z)`` on the CPU: the anomaly map, then the pseudo-healthy image.
         """
-        names = inputs.meta.get("case") if isinstance(inputs, MetaTensor) else None
-        names = [names] * len(inputs) if isinstance(names, str) or names is None else names
+        told = inputs.meta.get("content") if isinstance(inputs, MetaTensor) else None
+        contents = [told] * len(inputs) if isinstance(told, str) or told is None else told
         return torch.stack(
             [
-                self._map(torch.as_tensor(volume), network, name or "")
-                for volume, name in zip(inputs, names, strict=True)
+                self._map(torch.as_tensor(volume), network, content)
+                for volume, content in zip(inputs, contents, strict=True)
             ]
         )
 
-    def _map(self, volume: Tensor, network: Callable[..., Any], name: str) -> Tensor:
+    def _map(self, volume: Tensor, network: Callable[..., Any], content: str | None) -> Tensor:
         assert isinstance(network, nn.Module)
         device = next(network.parameters()).device
-        case = Case(name=name, subject=name, images={})
         stack = to_stack(volume.cpu())
-        prepared = Prepared.on_grid(case, stack[:, :-1], stack[:, -1:] > 0.5, self.grid)
+        prepared = Prepared.on_grid(
+            Case(name="volume", subject="", images={}),
+            *(stack[:, :-1], stack[:, -1:] > 0.5, self.grid),
+            content=content,
+        )
         result = self.detector.compute_with(network, device, CaseWork(prepared))
         return to_volume(torch.cat([result.anomaly_map, result.pseudo_healthy], dim=1))
 
@@ -355,6 +373,6 @@ class SaveCases:
         evaluations = evaluations_per_slice(self.detector.model.config.detection)
         spent = Spent(evaluations, time.monotonic() - self.start)
         result = case_result(prepared, self.detector, maps, spent, batch["provenance"])
-        folder = self.output_dir / prepared.case.name
-        (folder / RESULT).unlink(missing_ok=True)
+        folder = case_folder(self.output_dir, prepared.case.name)
+        begin_anew(folder)
         write_result(folder, prepared.source_affine, prepared.source_brain, maps, result)

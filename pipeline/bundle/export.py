@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -15,20 +16,26 @@ import torch
 
 from pipeline.detection.detector import make_network_detector
 from pipeline.detection.methods import OURS
-from pipeline.errors import InputError
-from pipeline.files.names import CALIBRATION, COMMIT, RUN_RECORD
-from pipeline.files.nifti import write_atomically
+from pipeline.errors import InputError, printable
+from pipeline.files.folder.disk import check_rights, check_room
+from pipeline.files.folder.parts import clear_parts_of, held
+from pipeline.files.names import CALIBRATION, COMMIT, CONFIG, RUN_RECORD
 from pipeline.files.provenance import PACKAGE, software
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.datalist import Datalist
 from pipeline.files.record.run import RunRecord
+from pipeline.files.record.stored import StoredFile
 from pipeline.files.record.summary import Summary
+from pipeline.files.texts import markdown_cell
+from pipeline.files.writing import write_atomically, write_files, write_folder
 from pipeline.run.config import RunConfig
+from pipeline.run.finished import FINISHED, calibration_of
 from pipeline.run.locate import CARRIED, MODELS, NAMED, SHIPPED, bundle_dir, run_folder
 from pipeline.run.model import Model, load_model
 from pipeline.scores.tables import format_table
 
-METADATA, CARD, TERMS = "configs/metadata.json", "docs/README.md", "docs/data_license.txt"
+METADATA, MODEL = "configs/metadata.json", f"{MODELS}/{CONFIG}"
+CARD, TERMS = "docs/README.md", "docs/data_license.txt"
 REQUIRED = (
     *("einops", "fire", "nibabel", "opensimplex", "pillow", "pydantic", "pytorch-ignite"),
     *("pyyaml", "scikit-learn", "scipy", "tensorboard", "tqdm"),
@@ -79,10 +86,11 @@ def export(
             f"{run}: a file; give a run's folder (a zipped bundle is exported already: unzip it)"
         )
     if not _can_be_written(out):
-        raise InputError(f"{out}: holds something else than a bundle; give another -o")
+        raise InputError(f"{out}: is something else than a bundle of anomap; give another -o")
+    check_rights(out.parent if _is_zip(out) else out)
     run_dir = run_folder(run)
     model = load_model(run_dir, torch.device("cpu"))
-    calibration = Calibration.of(run_dir)
+    calibration = calibration_of(run_dir)
     make_network_detector(OURS, model, calibration)
     files = _texts(run, out) | _model_files(run_dir, calibration)
     summaries = {name: _summary(folder) for name, folder in (benchmarks or {}).items()}
@@ -92,13 +100,25 @@ def export(
         files |= _source()
     elif out.resolve() in _further_bundles():
         files = _own(files)
+    check_room(out.parent, sum(map(len, files.values())) // 4)
     _write(out, files)
 
 
 def _can_be_written(out: Path) -> bool:
-    """Whether a bundle may go there: a zip, a new or empty folder, or another bundle."""
-    if _is_zip(out) or not out.exists() or is_bundle(out):
+    """Whether a bundle may go there: where nothing is, or another bundle of ours."""
+    if not os.path.lexists(out) or _is_new_folder(out):
         return True
+    if not _is_zip(out):
+        return is_bundle(out) and (out / MODEL).is_file()
+    try:
+        with zipfile.ZipFile(out) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
+    return all(any(name.endswith(f"/{end}") for name in names) for end in (METADATA, MODEL))
+
+
+def _is_new_folder(out: Path) -> bool:
     return out.is_dir() and not any(out.iterdir())
 
 
@@ -107,11 +127,17 @@ def _is_zip(out: Path) -> bool:
 
 
 def _write(out: Path, files: Mapping[str, bytes]) -> None:
+    """A zip or a new folder appears when it is whole; of a bundle that is there, file by file."""
+    clear_parts_of(out)
     if _is_zip(out):
-        write_atomically(out, lambda path: _write_zip(path, out.stem, files))
+        write = functools.partial(_write_zip, name=printable(out.stem), files=files)
+        write_atomically(out, write, may_replace=True)
         return
-    for name, content in files.items():
-        write_atomically(out / name, functools.partial(Path.write_bytes, data=content))
+    if not is_bundle(out):
+        write_folder(out, files)
+        return
+    with held(out):
+        write_files(out, files)
 
 
 def is_bundle(folder: Path) -> bool:
@@ -177,9 +203,19 @@ def _model_files(run_dir: Path, calibration: Calibration) -> dict[str, bytes]:
     files[f"{MODELS}/{CALIBRATION}"] = _nameless(calibration).text().encode()
     if (record := RunRecord.of(run_dir)) is not None:
         # A command names folders, and people where some are left out.
-        nameless = record.model_copy(update={"command": None})
+        told = {"command": None, "files": _hashes(files)}
+        nameless = record.model_copy(update=told)
         files[f"{MODELS}/{RUN_RECORD}"] = nameless.text().encode()
     return files
+
+
+def _hashes(files: Mapping[str, bytes]) -> dict[str, StoredFile]:
+    """What the files of a finished run are, without times: a copy has others."""
+    finished = {name: files[f"{MODELS}/{name}"] for name in FINISHED if f"{MODELS}/{name}" in files}
+    return {
+        name: StoredFile(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+        for name, content in finished.items()
+    }
 
 
 def _nameless(calibration: Calibration) -> Calibration:
@@ -192,10 +228,20 @@ def _nameless(calibration: Calibration) -> Calibration:
     return calibration.model_copy(update={"cases": names})
 
 
+CARRIED_DATA = ("*.py", "*.pt", "*.npz", "*.nii.gz", "README*")
+"""Of the package: modules, the weights and atlases that come with it, what is said of those."""
+
+
 def _source() -> dict[str, bytes]:
     """The package, and the commit that it is of."""
-    paths = sorted(PACKAGE.rglob("*.py"))
-    files = {p.relative_to(PACKAGE.parent).as_posix(): p.read_bytes() for p in paths}
+    found = {path for pattern in CARRIED_DATA for path in PACKAGE.rglob(pattern)}
+    inner = {path.relative_to(PACKAGE): path for path in found}
+    # An installed package holds the bundles themselves.
+    files = {
+        f"{PACKAGE.name}/{name.as_posix()}": path.read_bytes()
+        for name, path in sorted(inner.items())
+        if name.parts[0] != "bundle_files"
+    }
     return files | {f"{PACKAGE.name}/{COMMIT}": f"{software().commit or ''}\n".encode()}
 
 
@@ -299,7 +345,7 @@ def _card(text: bytes, run_dir: Path, model: Model, summaries: Mapping[str, Summ
     if (people := Datalist.of(run_dir)) is not None:
         card = _filled(card, "run", _run_facts(people, model))
     if summaries:
-        tables = [f"{name}:\n\n{format_table(s)}" for name, s in summaries.items()]
+        tables = [f"{markdown_cell(name)}:\n\n{format_table(s)}" for name, s in summaries.items()]
         card = _filled(card, "performance", "\n".join(tables))
     return card.encode()
 

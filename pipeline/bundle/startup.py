@@ -12,7 +12,7 @@ from types import TracebackType
 
 import monai
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, user_error
 
 
 def begin(monai_version: str) -> None:
@@ -48,19 +48,3 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: TracebackT
         traceback.print_exception(kind, error, trace)
     else:
         print(f"anomap: {mistake}", file=sys.stderr)
-
-
-def reason_of(error: BaseException) -> str:
-    """A line that says what failed: the user's mistake, or the error that MONAI wrapped."""
-    if (mistake := user_error(error)) is not None:
-        return str(mistake)
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return f"{type(error).__name__}: {error}"
-
-
-def user_error(error: BaseException | None) -> InputError | None:
-    """The user's mistake behind an error that MONAI wrapped; None where there is none."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    return error

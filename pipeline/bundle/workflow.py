@@ -12,11 +12,14 @@ import torch
 from monai.inferers import DiffusionInferer
 
 from pipeline.bundle.components import CaseDataset
-from pipeline.cases.brain_extraction import make_extractor
+from pipeline.cases.extraction.choice import make_extractor
 from pipeline.cases.loop import QUIET, Execution
 from pipeline.cases.several import Selection
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
+from pipeline.files.folder.lock import Lock
+from pipeline.files.folder.ownership import OF_A_RUN, claim
+from pipeline.files.names import CACHE, TENSORBOARD
 from pipeline.run.config import RunConfig
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import load_config, override
@@ -109,12 +112,18 @@ def training_data(
         brain_extraction: a name in `EXTRACTORS`, for heads that are not skull-stripped.
 
     Raises:
-        InputError: see `prepare`.
+        InputError: see `prepare`; or another training is at work in ``run_dir``, or it holds files
+            that are not ours.
     """
+    run = Path(str(run_dir))
+    if distributed.is_first():
+        claim(run, OF_A_RUN)
+        if run.resolve() not in _held:
+            _held[run.resolve()] = Lock(run, (run / CACHE, run / TENSORBOARD))
     data = prepare(
         cases,
         config,
-        Path(str(run_dir)),
+        run,
         resume=resume,
         extract_brain=make_extractor(brain_extraction),
         execution=_execution(),
@@ -122,6 +131,10 @@ def training_data(
     for name, reason in data.failed.items() if distributed.is_first() else ():
         logger.error("%s failed: %s", name, reason)
     return data
+
+
+_held: dict[Path, Lock] = {}
+"""Of run folders: MONAI calls one function after the other, so a run is held until the end."""
 
 
 def trainer(
@@ -174,7 +187,8 @@ def complete(
 def _execution(device: str | torch.device | None = None) -> Execution:
     """On a device, with bars where somebody watches: in a log file each step of one is a line."""
     name = None if device is None else str(device)
-    return Execution(progress=sys.stderr.isatty(), device=name)
+    watched = sys.stderr is not None and sys.stderr.isatty()
+    return Execution(progress=watched, device=name)
 
 
 # --- inference and evaluation ---------------------------------------------------------------------

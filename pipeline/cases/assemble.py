@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import NamedTuple
 
 from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.labels import checked_scheme
+from pipeline.cases.layouts.content import LABEL_MAP, looks_like_labels
 from pipeline.cases.layouts.names import UNKNOWN_SUFFIX
-from pipeline.cases.layouts.part import Found, Part
-from pipeline.errors import InputError
-
-_NO_FILE = "no such file, or a dead link"
+from pipeline.cases.layouts.part import Found, Part, why_of_another
+from pipeline.cases.layouts.search import NO_FILE
+from pipeline.errors import InputError, NamelessError
+from pipeline.files.case_name import CaseName
+from pipeline.files.paths import checked_path, is_file
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,16 @@ class Request:
         healthy: what the user says of all.
         section: the key of a datalist to read.
         label_scheme: what the label values mean.
+        preferred: a file that is meant, before others for the same place.
+        overrule: it is of the one modality that is asked for, whatever its name says.
     """
 
     modalities: tuple[str, ...] = ()
     healthy: bool | None = None
     section: str | None = None
     label_scheme: str | None = None
+    preferred: Path | None = None
+    overrule: bool = False
 
 
 # --- images whose name says no modality ---------------------------------------------------------
@@ -47,29 +54,61 @@ def with_modalities(found: Found, asked: Sequence[str], root: Path) -> Found:
     Raises:
         InputError: no image's name says one, and not exactly one is asked for.
     """
-    unnamed = list(filter(_is_unnamed, found.parts))
+    if not any(map(_is_unnamed, found.parts)):
+        return found
     n_images = sum(part.role == "image" for part in found.parts)
+    n_unnamed = sum(map(_is_unnamed, found.parts))
+    if n_unnamed < n_images and not found.unnamed_modality:
+        return _without_unnamed(found)
+    found = _without_label_maps(found)
+    unnamed = list(filter(_is_unnamed, found.parts))
     if not unnamed:
         return found
-    if len(unnamed) < n_images and not found.unnamed_modality:
-        return _without_unnamed(found)
-    modality = _only_modality(unnamed[0], asked or [found.unnamed_modality], root)
+    modality = _only_modality(unnamed, asked or [found.unnamed_modality], root)
     note = f"{len(unnamed)} images whose name says no modality are taken as {modality}"
     return replace(
         found,
         parts=tuple(_with_modality(part, modality) for part in found.parts),
-        notes=(*found.notes, note) if asked else found.notes,
+        notes=found.notes if modality == found.unnamed_modality else (*found.notes, note),
     )
 
 
-def _only_modality(image: Part, possible: Sequence[str], root: Path) -> str:
+def overruled(found: Found, request: Request) -> Found:
+    """The one file that is meant is of the modality that is asked for, whatever its name says."""
+    if not request.overrule or len(request.modalities) != 1:
+        return found
+    (asked,) = request.modalities
+    meant = [part for part in found.parts if _is_the_file(part, request.preferred)]
+    others = [part for part in meant if part.modality not in ("", asked)]
+    if not others:
+        return found
+    note = f"{others[0].path.name}: its name says {others[0].modality}; taken as {asked}, as asked"
+    parts = (replace(p, modality=asked) if p in others else p for p in found.parts)
+    return replace(found, parts=tuple(parts), notes=(*found.notes, note))
+
+
+def _is_the_file(part: Part, path: Path | None) -> bool:
+    return part.path == path and part.role == "image" and part.channel is None
+
+
+def _only_modality(images: Sequence[Part], possible: Sequence[str], root: Path) -> str:
     if len(possible) > 1 or not possible[0]:
-        raise InputError(
-            f"{root}: no modality in names like {image.path.name}, expected "
+        alone = not possible[0] and all(image.channel is None for image in images)
+        raise NamelessError(
+            f"{root}: no modality in names like {images[0].path.name}, expected "
             "<case>_<modality>.nii.gz; rename the files, or ask for exactly one modality "
-            "(--modality flair) that all of them are"
+            "(--modality flair) that all of them are",
+            [image.path for image in images] if alone else (),
         )
     return possible[0]
+
+
+def _without_label_maps(found: Found) -> Found:
+    """What nothing but its voxels tells from a scan: they are read, of nameless files alone."""
+    unnamed = {part.path for part in found.parts if _is_unnamed(part)}
+    maps = {path: LABEL_MAP for path in unnamed if looks_like_labels(path)}
+    kept = tuple(part for part in found.parts if part.path not in maps)
+    return replace(found, parts=kept, left_out={**found.left_out, **maps})
 
 
 def _without_unnamed(found: Found) -> Found:
@@ -94,40 +133,49 @@ class Assembled:
     """What the parts of one case make.
 
     Attributes:
-        case: without its final name; None where they make none.
+        case: None where they make none.
         left_out: file to the reason why the case does not use it.
         why_not: the reason why there is no case though there is an image; "" else.
+        doubts: of the files left out, images and masks that might have been meant.
     """
 
     case: Case | None
     left_out: Mapping[Path, str] = field(default_factory=dict)
     why_not: str = ""
+    doubts: tuple[Path, ...] = ()
 
 
-def assemble(parts: Sequence[Part], request: Request, root: Path) -> Assembled:
+def assemble(parts: Sequence[Part], name: str, request: Request, root: Path) -> Assembled:
     """The case that parts with one folder and name are.
 
     Args:
         parts: at least one, in any order.
+        name: of the case.
         request: what is asked for and said.
         root: the path searched, for the message.
-
-    Raises:
-        InputError: a label scheme is unknown.
     """
-    chosen = _without_dead_images(_lowest_ranks(parts))
+    chosen = _chosen(parts, request)
     reason = _why_unusable(chosen.images, chosen.masks, request.modalities)
+    if not reason:
+        try:
+            case = _case(parts, chosen, name, request, root)
+        except InputError as error:
+            reason = str(error)
     if reason:
         return _unusable(parts, {**chosen.left_out, **dict.fromkeys(chosen.paths, reason)})
-    asked = request.modalities or sorted(chosen.images)
     other = {
         part.path: f"wrong modality: {modality} is not asked for"
         for modality, part in chosen.images.items()
-        if modality not in asked
+        if modality not in case.images
     }
+    return Assembled(case, {**chosen.left_out, **other}, doubts=chosen.doubts)
+
+
+def _case(parts: Sequence[Part], chosen: _Chosen, name: str, request: Request, root: Path) -> Case:
     masks = {role: _image_file(part) for role, part in chosen.masks.items()}
-    case = Case(
-        name="",
+    asked = request.modalities or sorted(chosen.images)
+    return Case(
+        name=CaseName(name),
         subject=_subject(parts),
         images={m: _image_file(chosen.images[m]) for m in asked},
         label=masks.get("label"),
@@ -136,7 +184,6 @@ def assemble(parts: Sequence[Part], request: Request, root: Path) -> Assembled:
         healthy=_is_healthy(parts, request),
         label_scheme=_label_scheme(parts, request, root),
     )
-    return Assembled(case, {**chosen.left_out, **other})
 
 
 def _unusable(parts: Sequence[Part], left_out: Mapping[Path, str]) -> Assembled:
@@ -150,6 +197,7 @@ class _Chosen(NamedTuple):
     images: Mapping[str, Part]
     masks: Mapping[str, Part]
     left_out: Mapping[Path, str]
+    doubts: tuple[Path, ...] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -157,26 +205,57 @@ class _Chosen(NamedTuple):
         return [part.path for part in (*self.images.values(), *self.masks.values())]
 
 
-def _lowest_ranks(parts: Sequence[Part]) -> _Chosen:
-    """For each role and modality the file of the lowest rank."""
-    chosen: dict[tuple[str, str], Part] = {}
-    duplicates = {}
-    for part in sorted(parts, key=lambda part: (part.rank, part.path)):
-        used = chosen.setdefault((part.role, part.modality), part)
-        if used is not part:
-            what = part.modality or part.role.replace("_", " ")
-            duplicates[part.path] = f"duplicate {what}: {used.path.name} is used"
-    images = {modality: p for (role, modality), p in chosen.items() if role == "image"}
-    masks = {role: p for (role, _), p in chosen.items() if role != "image"}
-    return _Chosen(images, masks, duplicates)
-
-
-def _without_dead_images(chosen: _Chosen) -> _Chosen:
-    dead = {m: part for m, part in chosen.images.items() if not part.path.is_file()}
-    return chosen._replace(
-        images={m: part for m, part in chosen.images.items() if m not in dead},
-        left_out={**chosen.left_out, **{part.path: _NO_FILE for part in dead.values()}},
+def _chosen(parts: Sequence[Part], request: Request) -> _Chosen:
+    """One image of each modality, and the masks that belong to those that are asked for."""
+    images, dead = _images_there(parts)
+    used, doubled = _first_of_each(images, request.preferred)
+    asked = [part for m, part in used.items() if m in (request.modalities or used)]
+    masks, of_others = _masks_of(parts, asked, images)
+    by_role, spare = _first_of_each(masks, request.preferred)
+    labels = {part.path for part in masks if part.role == "label"}
+    return _Chosen(
+        used,
+        by_role,
+        {**doubled, **dead, **of_others, **spare},
+        (*doubled, *of_others, *labels.intersection(spare)),
     )
+
+
+def _images_there(parts: Sequence[Part]) -> tuple[list[Part], dict[Path, str]]:
+    named = [part for part in parts if part.role == "image"]
+    dead = {part.path: NO_FILE for part in named if not is_file(part.path)}
+    return [part for part in named if part.path not in dead], dead
+
+
+def _masks_of(
+    parts: Sequence[Part], used: Sequence[Part], images: Sequence[Part]
+) -> tuple[list[Part], dict[Path, str]]:
+    """The masks and labels of the images that are used, and why others are not of them."""
+    masks = [part for part in parts if part.role != "image"]
+    refused = {part.path: why for part in masks if (why := why_of_another(part, used, images))}
+    return [part for part in masks if part.path not in refused], refused
+
+
+def _first_of_each(
+    parts: Sequence[Part], preferred: Path | None
+) -> tuple[dict[str, Part], dict[Path, str]]:
+    """For each modality, or role of a mask, one file, and the others with the reason.
+
+    It is the preferred one, or that of the lowest rank; of masks one that says more of its image.
+    """
+    chosen: dict[str, Part] = {}
+    duplicates = {}
+
+    def order(part: Part) -> tuple[bool, int, int, Path]:
+        n_said = 0 if part.role == "image" else len(part.entities)
+        return part.path != preferred, -n_said, part.rank, part.path
+
+    for part in sorted(parts, key=order):
+        place = part.modality if part.role == "image" else part.role
+        used = chosen.setdefault(place, part)
+        if used is not part:
+            duplicates[part.path] = f"duplicate {place.replace('_', ' ')}: {used.path.name} is used"
+    return chosen, duplicates
 
 
 def _why_unusable(
@@ -187,8 +266,8 @@ def _why_unusable(
         return "no image beside this " + (" and ".join(masks).replace("_", " ") or "file")
     if missing := [modality for modality in asked if modality not in images]:
         return f"has {', '.join(sorted(images))}; {', '.join(missing)} is missing"
-    if dead := [role for role, part in masks.items() if not part.path.is_file()]:
-        return f"{dead[0].replace('_', ' ')} of the case: {_NO_FILE}"
+    if dead := [role for role, part in masks.items() if not is_file(part.path)]:
+        return f"{dead[0].replace('_', ' ')} of the case: {NO_FILE}"
     return ""
 
 
@@ -198,6 +277,7 @@ def _subject(parts: Sequence[Part]) -> str:
 
 
 def _image_file(part: Part) -> ImageFile:
+    checked_path(Path(os.path.realpath(part.path)))  # as records hold it
     return ImageFile(part.path, part.channel)
 
 

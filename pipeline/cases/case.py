@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.errors import printable
+from pipeline.files.case_name import CaseName, checked_subject
+from pipeline.files.paths import checked_path
+
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -14,10 +18,16 @@ class ImageFile:
     Attributes:
         path: of any format that is read.
         channel: index into the fourth axis; None where the image is 3-D.
+
+    Raises:
+        InputError: the path is not UTF-8.
     """
 
     path: Path
     channel: int | None = None
+
+    def __post_init__(self) -> None:
+        checked_path(self.path)
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class Case:
     """One subject's images of one visit.
 
     Attributes:
-        name: unique in its cohort and fit for a folder name.
+        name: unique in its cohort and fit for a folder name; any text given is checked.
         subject: what splits are made by; several cases may share one.
         images: modality (``flair``, ``t1``, ``t1ce``, ``t2``, ...) to file.
         label: lesion label map (0 background, see ``label_scheme``), or None.
@@ -36,6 +46,9 @@ class Case:
             folder says otherwise; None where nothing is said.
         label_scheme: what the label's values mean: a key of
             `pipeline.cases.labels.LABEL_SCHEMES`, or ``auto``.
+
+    Raises:
+        InputError: name or subject cannot be one; see `CaseName` and `checked_subject`.
     """
 
     name: str
@@ -47,11 +60,20 @@ class Case:
     healthy: bool | None = None
     label_scheme: str = "auto"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", CaseName(self.name))
+        checked_subject(self.subject)
+
     @property
     def files(self) -> tuple[ImageFile, ...]:
         """Every file of the case, images first."""
-        others = (self.label, self.brain_mask, self.exclude)
-        return (*self.images.values(), *(file for file in others if file is not None))
+        return tuple(self.roles.values())
+
+    @property
+    def roles(self) -> dict[str, ImageFile]:
+        """Modality, ``label``, ``brain_mask`` or ``exclude`` to its file, images first."""
+        others = {"label": self.label, "brain_mask": self.brain_mask, "exclude": self.exclude}
+        return {**self.images, **{role: file for role, file in others.items() if file is not None}}
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,16 @@ class Cohort:
     layout: str = ""
     notes: tuple[str, ...] = ()
     incomplete: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Names of files get into what is said: whatever they hold, it is one line that prints.
+        said = {
+            "left_out": {path: printable(why) for path, why in self.left_out.items()},
+            "notes": tuple(map(printable, self.notes)),
+            "incomplete": {printable(k): printable(why) for k, why in self.incomplete.items()},
+        }
+        for name, value in said.items():
+            object.__setattr__(self, name, value)
 
     @property
     def subjects(self) -> tuple[str, ...]:

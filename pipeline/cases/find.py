@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
-from pipeline.cases.assemble import Request, assemble, with_modalities
+from pipeline.cases.assemble import Assembled, Request, assemble, overruled, with_modalities
 from pipeline.cases.case import Case, Cohort
 from pipeline.cases.labels import checked_scheme
 from pipeline.cases.layouts.msd import MSD
-from pipeline.cases.layouts.names import MODALITIES, canonical_modality
-from pipeline.cases.layouts.part import Part
+from pipeline.cases.layouts.names import (
+    MODALITIES,
+    PICTURE,
+    canonical_modality,
+    stem_of,
+    unclear_folder,
+)
+from pipeline.cases.layouts.part import Found, Part
 from pipeline.cases.layouts.read import read_layout
 from pipeline.cases.layouts.search import enclosing_dataset
 from pipeline.errors import InputError
-from pipeline.files.nifti import is_volume
+from pipeline.files.case_name import CaseName, folder_key
+from pipeline.files.images.formats import is_volume
+from pipeline.files.paths import is_file, located
 
 _MSD_NAME = re.compile(r"BRATS_\d{3}")
 _MSD_NOTE = (
@@ -38,10 +47,12 @@ def find_cases(
     healthy: bool | None = None,
     section: str | None = None,
     label_scheme: str | None = None,
+    overrule: bool = False,
 ) -> Cohort:
     """Find the cases under a path, in any of `pipeline.cases.layouts.read.LAYOUTS`.
 
-    No voxel is read. Every image file is either part of a case or in ``left_out`` with a reason.
+    Every image file is either part of a case or in ``left_out`` with a reason. Voxels are read only
+    of files whose name says nothing, to tell scans from label maps.
 
     Args:
         path: a cohort, a case folder, one image, or a MONAI datalist (``.json``).
@@ -51,23 +62,27 @@ def find_cases(
             that label), and a False from any side wins.
         section: the key of a datalist to read; None reads all.
         label_scheme: what the label values mean, instead of what names and ``auto`` tell.
+        overrule: a single file is of the one modality asked for, whatever its name says.
 
     Returns:
         The cohort; its paths are absolute, its cases sorted by name.
 
     Raises:
-        InputError: nothing usable is there, the path or a datalist is not what it should be, two
-            cases have one name, or names say no modality and not exactly one is asked for.
+        InputError: nothing usable is there, the path or a datalist is not what it should be, or
+            names say no modality and not exactly one is asked for.
     """
-    root = Path(path).expanduser().absolute()
+    root = located(path)
     if label_scheme not in (None, "auto"):
         checked_scheme(str(label_scheme), root)
     given = (modalities,) if isinstance(modalities, str) else modalities or ()
     asked = tuple(dict.fromkeys(map(canonical_modality, given)))
     for name in asked:
-        if name not in MODALITIES:
-            raise InputError(f"no modality is called {name!r}; there are {', '.join(MODALITIES)}")
-    request = Request(asked, healthy, section, label_scheme)
+        if name not in MODALITIES and name != PICTURE:
+            raise InputError(
+                f"no modality is called {name!r}; there are {', '.join(MODALITIES)}, and {PICTURE} "
+                "for pictures whose names say none"
+            )
+    request = Request(asked, healthy, section, label_scheme, overrule=overrule)
     return _read_inside_dataset(root, request) or _read(root, request)
 
 
@@ -98,9 +113,9 @@ def _read_around(path: Path, request: Request) -> Cohort | None:
     """The data set or folder that a path lies in; None where it stands alone."""
     dataset = enclosing_dataset(path)
     if dataset is not None and dataset != path:
-        return _read(dataset, request)
-    if dataset is None and path.is_file() and is_volume(path):
-        return _read(path.parent, request, recursive=False)
+        return _read(dataset, replace(request, preferred=path))
+    if dataset is None and is_file(path) and is_volume(path):
+        return _read(path.parent, replace(request, preferred=path), recursive=False)
     return None
 
 
@@ -116,30 +131,49 @@ _Key = tuple[Path, str]
 
 def _read(root: Path, request: Request, *, recursive: bool = True) -> Cohort:
     layout, found = read_layout(root, request.section, recursive=recursive)
-    found = with_modalities(found, request.modalities, root)
-    left_out = dict(found.left_out)
-    built: dict[_Key, Case] = {}
-    incomplete: dict[str, str] = {}
-    for key, parts in _grouped(found.parts).items():
-        assembled = assemble(parts, request, root)
-        left_out |= assembled.left_out
-        if assembled.case is not None:
-            built[key] = assembled.case
-        elif assembled.why_not:
-            incomplete[_short_name(key)] = assembled.why_not
-    if not built:
-        raise InputError(_nothing_found(root, left_out, request.modalities))
-    named = _with_unique_names(root, built)
+    found = with_modalities(overruled(found, request), request.modalities, root)
+    groups = _grouped(found.parts)
+    assembled = {
+        key: assemble(parts, _short_name(key, parts), request, root)
+        for key, parts in groups.items()
+    }
+    left_out = _left_out(found, assembled.values())
+    named = _with_unique_names(root, {k: one.case for k, one in assembled.items() if one.case})
+    lacking = {_place(root, k): one.why_not for k, one in assembled.items() if one.why_not}
+    incomplete = _under_short_names({**lacking, **named.refused}, named.cases)
+    if not named.cases:
+        first = next(iter({**found.incomplete, **named.refused}.values()), "")
+        raise InputError(first or _nothing_found(root, left_out, request.modalities))
     coded = _with_msd_scheme(named.cases, request, layout)
-    used = {file.path for case in coded.cases for file in case.files}
+    doubts = [path for one in assembled.values() for path in one.doubts]
     return Cohort(
         root=root,
         cases=coded.cases,
-        left_out={file: left_out[file] for file in sorted(left_out) if file not in used},
+        left_out=_without_used(left_out, coded.cases),
         layout=layout,
-        notes=(*found.notes, *named.notes, *_note_of_health(named.cases, request), *coded.notes),
-        incomplete=incomplete,
+        notes=(
+            *found.notes,
+            *named.notes,
+            *_note_of_doubts(doubts, left_out),
+            *_notes_of_folders(root, found.parts),
+            *_note_of_health(named.cases, request),
+            *coded.notes,
+        ),
+        incomplete={**found.incomplete, **incomplete},
     )
+
+
+def _left_out(found: Found, assembled: Iterable[Assembled]) -> dict[Path, str]:
+    left_out = dict(found.left_out)
+    for one in assembled:
+        left_out |= one.left_out
+    return left_out
+
+
+def _without_used(left_out: Mapping[Path, str], cases: Sequence[Case]) -> dict[Path, str]:
+    """The files that no case uses, sorted: of a 4-D one some channels may be left out."""
+    used = {file.path for case in cases for file in case.files}
+    return {file: left_out[file] for file in sorted(left_out) if file not in used}
 
 
 def _grouped(parts: Sequence[Part]) -> dict[_Key, list[Part]]:
@@ -150,10 +184,29 @@ def _grouped(parts: Sequence[Part]) -> dict[_Key, list[Part]]:
 
 
 class _Noted(NamedTuple):
-    """Cases, and what was assumed of them."""
+    """Cases, what was assumed of them, and place -> why one of them is none."""
 
     cases: tuple[Case, ...]
     notes: tuple[str, ...] = ()
+    refused: Mapping[str, str] = MappingProxyType({})
+
+
+def _note_of_doubts(doubts: Sequence[Path], left_out: Mapping[Path, str]) -> tuple[str, ...]:
+    """What was chosen of several, or not taken for another image's."""
+    if not doubts:
+        return ()
+    first = min(doubts)
+    return (f"{len(doubts)} files are not used, the first: {first.name}: {left_out[first]}",)
+
+
+def _notes_of_folders(root: Path, parts: Sequence[Part]) -> tuple[str, ...]:
+    """Of folders whose names speak of health in two ways."""
+    unclear = {unclear_folder(root, part.path) for part in parts} - {None}
+    return tuple(
+        f"the folder {name!r} may hold healthy people or others: it counts as saying nothing; "
+        "--healthy or a datalist says it"
+        for name in sorted(map(str, unclear))
+    )
 
 
 def _note_of_health(cases: Sequence[Case], request: Request) -> tuple[str, ...]:
@@ -190,7 +243,7 @@ def _nothing_found(root: Path, left_out: Mapping[Path, str], asked: Sequence[str
     return (
         f"{root}: no case{wanted} found, expected NIfTI files or pictures named "
         f"<case>_<modality>, BIDS, MSD or a datalist; {reasons or 'there is no image file'}. "
-        "DICOM files need dcm2niix first; data/README.md of anomap shows the layouts"
+        "data/README.md of anomap shows the layouts"
     )
 
 
@@ -200,43 +253,83 @@ def _nothing_found(root: Path, left_out: Mapping[Path, str], asked: Sequence[str
 def _with_unique_names(root: Path, built: Mapping[_Key, Case]) -> _Noted:
     """Named cases, sorted; where several folders use one name, the folders join in.
 
-    Raises:
-        InputError: two have one name all the same.
+    Names that are one folder's where capitals do not count are one name. Those that are so all the
+    same are refused where they are equal, and noted where they are not.
     """
-    counts = Counter(map(_short_name, built))
-    cases = []
+    counts = Counter(folder_key(case.name) for case in built.values())
+    cases: dict[_Key, Case] = {}
+    refused: dict[str, str] = {}
+    n_renamed = 0
     for key, case in built.items():
-        name = _short_name(key)
-        cases.append(_with_name(case, _name_with_folder(root, key) if counts[name] > 1 else name))
-    _check_names(root, [case.name for case in cases])
-    n_renamed = sum(count for count in counts.values() if count > 1)
+        is_shared = counts[folder_key(case.name)] > 1
+        name = _name_with_folder(root, key, case.name) if is_shared else case.name
+        n_renamed += name != case.name
+        try:
+            cases[key] = _with_name(case, name)
+        except InputError as error:
+            refused[_place(root, key)] = str(error)
+    n_named = Counter(case.name for case in cases.values())
+    for key, case in cases.items():
+        if n_named[case.name] > 1:
+            why = f"{root}: two cases are named {case.name!r}; rename one of them"
+            refused[_place(root, key)] = why
+    unique = (case for case in cases.values() if n_named[case.name] == 1)
+    kept = tuple(sorted(unique, key=lambda case: case.name))
+    return _Noted(kept, (*_note_of_folders(n_renamed), *notes_of_capitals(kept)), refused)
+
+
+def _note_of_folders(n_renamed: int) -> tuple[str, ...]:
     note = (
         f"{n_renamed} cases share a name with another in a different folder; their names got "
         "the folders'. If they are the same people, say so with "
         '"subject" in a datalist, or splits may separate them'
     )
-    in_order = tuple(sorted(cases, key=lambda case: case.name))
-    return _Noted(in_order, (note,) if n_renamed else ())
+    return (note,) if n_renamed else ()
 
 
-def _check_names(root: Path, names: Sequence[str]) -> None:
-    repeated = [name for name, count in Counter(names).items() if count > 1 or not name]
-    if repeated:
-        raise InputError(f"{root}: two cases are named {repeated[0]!r}; rename one of them")
+def notes_of_capitals(cases: Iterable[Case]) -> tuple[str, ...]:
+    """Of names that are one on file systems of Windows and macOS."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        alike[folder_key(case.name)].append(case.name)
+    return tuple(
+        f"the names {' and '.join(names)} are one where capitals do not count, as on Windows and "
+        "macOS: rename one before results go there"
+        for names in alike.values()
+        if len(names) > 1
+    )
 
 
 def _with_name(case: Case, name: str) -> Case:
-    """A case that nobody gave a subject is its own."""
-    return replace(case, name=name, subject=case.subject or name)
+    """A case that nobody gave a subject is its own; errors as `CaseName`."""
+    return replace(case, name=CaseName(name), subject=case.subject or name)
 
 
-def _short_name(key: _Key) -> str:
+def _short_name(key: _Key, parts: Sequence[Part]) -> str:
+    """The case's own name, or its folder's; in the root of the file system its file's."""
     folder, case = key
-    return case or folder.name
+    return case or folder.name or stem_of(parts[0].path)
 
 
-def _name_with_folder(root: Path, key: _Key) -> str:
+def _name_with_folder(root: Path, key: _Key, name: str) -> str:
     folder, case = key
-    parts = folder.relative_to(root).parts if folder != root else ()
+    parts = folder.relative_to(root).parts if folder.is_relative_to(root) else ()
     tail = (case,) if case and (not parts or parts[-1] != case) else ()
-    return "_".join((*parts, *tail))
+    return "_".join((*parts, *tail)) or name
+
+
+def _place(root: Path, key: _Key) -> str:
+    """Where a case lies and how it is called: no two have the same."""
+    folder, case = key
+    inside = folder.relative_to(root) if folder.is_relative_to(root) else folder
+    return str(inside / case) if case else str(inside)
+
+
+def _under_short_names(reasons: Mapping[str, str], cases: Sequence[Case]) -> dict[str, str]:
+    """Reasons by the last name of a place, where no other place and no case has it too."""
+    counts = Counter(Path(place).name for place in reasons)
+    taken = {str(case.name) for case in cases}
+    return {
+        name if counts[name := Path(place).name] == 1 and name not in taken else place: reason
+        for place, reason in reasons.items()
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.files.nifti import is_picture
+from pipeline.files.images.formats import is_picture
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,44 @@
-"""A case's files as volumes on one grid, and its brain mask."""
+"""A case's files as volumes on one grid."""
 
 from __future__ import annotations
 
-import typing
+import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
-import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
 from pipeline.cases.case import Case, ImageFile
 from pipeline.errors import InputError
-from pipeline.files.nifti import Volume, grid_difference, is_picture, read_labels, read_volume
+from pipeline.files.images.formats import is_picture
+from pipeline.files.images.reading import read_header, read_labels, read_mask, read_volume
+from pipeline.files.images.volume import Volume, VolumeHeader, grid_difference
+from pipeline.files.memory import enough_memory
+from pipeline.files.record.series import notes_of_series
 
-BRAIN_ML = (200.0, 2300.0)
-"""Plausible brain volumes; a mask beyond holds a skull, or a piece of a brain."""
-
-JPEG_BLACK = 10
-"""Grey values up to this are background in a JPEG."""
-
-BrainExtractor = Callable[[Volume], np.ndarray]
-"""Raw head to brain mask ``(X, Y, Z)`` bool, for images that are not skull-stripped."""
+BYTES_A_VOXEL, BYTES_A_VOXEL_OF_EACH = 36, 8
+"""Peak of preparing a case and of bringing its maps back, and what each modality adds; measured."""
 
 
-def load_brain(
-    case: Case, modalities: Sequence[str], extract_brain: BrainExtractor | None = None
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Images by modality ``(X, Y, Z)`` in scanner units, brain mask (bool) and affine of a case.
+@dataclass(frozen=True)
+class BrainExtractor:
+    """Finds the brain in an image that is not skull-stripped.
 
-    Raises:
-        InputError: see `read_modalities` and `find_brain`.
+    Attributes:
+        name: for notes.
+        extract: raw head to brain mask ``(X, Y, Z)`` bool.
+        is_automatic: nobody asked for it by name.
     """
-    volumes = read_modalities(case, modalities)
-    brain = find_brain(case, volumes, extract_brain)
-    images = {m: v.data for m, v in zip(modalities, volumes, strict=True)}
-    return images, brain, volumes[0].affine
+
+    name: str
+    extract: Callable[[Volume], np.ndarray]
+    is_automatic: bool = False
+
+    def __call__(self, head: Volume) -> np.ndarray:
+        """See ``extract``."""
+        return self.extract(head)
 
 
 def read_modalities(case: Case, modalities: Sequence[str]) -> list[Volume]:
@@ -51,7 +54,8 @@ def read_modalities(case: Case, modalities: Sequence[str]) -> list[Volume]:
                 f"case {case.name}: has {', '.join(sorted(case.images))}; {modality} is missing"
             )
         file = case.images[modality]
-        volumes.append(read_volume(file.path, file.channel))
+        volume = read_volume(file.path, file.channel)
+        volumes.append(replace(volume, notes=(*volume.notes, *notes_of_series(file.path))))
     for volume in volumes[1:]:
         if grid_difference(volume, volumes[0]):
             raise InputError(
@@ -84,115 +88,38 @@ def check_same_grid(label: ImageFile, image: ImageFile) -> None:
     if is_picture(label.path) or is_picture(image.path):
         return
     try:
-        a, b = _header_only(label.path), _header_only(image.path)
-    except Exception:  # whatever is wrong with it, reading it will say so
+        a, b = read_header(label.path), read_header(image.path)
+    except InputError:  # reading it will say so
         return
     if grid_difference(a, b):
         raise InputError(_other_grid(a, b))
 
 
-def _header_only(path: Path) -> Volume:
-    """A volume whose voxels are not read: all are 0, and take no memory."""
-    image = typing.cast(nib.Nifti1Image, nib.load(path))
-    shape = (*image.shape, 1, 1, 1)[:3]
-    return Volume(np.broadcast_to(np.float32(0), shape), np.asarray(image.affine), path)
-
-
-def _other_grid(label: Volume, image: Volume) -> str:
+def _other_grid(label: Volume | VolumeHeader, image: Volume | VolumeHeader) -> str:
     return (
-        f"{label.path}: the label's grid {label.data.shape} differs from {image.path}'s "
-        f"{image.data.shape} in shape or affine; resample the label (nearest neighbour)"
+        f"{label.path}: the label's grid {label.shape} differs from {image.path}'s "
+        f"{image.shape} in shape or affine; resample the label (nearest neighbour)"
     )
 
 
-def find_brain(
-    case: Case, volumes: Sequence[Volume], extract_brain: BrainExtractor | None = None
-) -> np.ndarray:
-    """The brain mask of a case on the grid of its first image, ``(X, Y, Z)`` bool.
-
-    From the case's mask or parcellation; else from the background of exact zeros; else by
-    ``extract_brain``. Holes are filled.
-
-    Raises:
-        InputError: there is no background of zeros and no extractor, or the result is no brain.
-    """
-    first = volumes[0]
-    if case.brain_mask is not None:
-        brain, origin = mask_on_grid(case.brain_mask, first), str(case.brain_mask.path)
-    else:
-        brain, origin = nonzero_brain(volumes), str(first.path)
-        if is_picture(first.path):
-            return _without_holes(brain)
-        if extract_brain is not None and _ml(brain, first) > BRAIN_ML[1]:
-            brain, origin = extract_brain(first), f"{first.path} (brain extraction)"
-    if not brain.any():
-        raise InputError(f"{origin}: the brain mask is empty on the grid of {first.path}")
-    brain = _without_holes(brain)
-    volume_ml = _ml(brain, first)
-    if volume_ml > BRAIN_ML[1]:
-        raise InputError(
-            f"{origin}: {volume_ml:.0f} mL are not background, more than any brain (at most "
-            f"{BRAIN_ML[1]:.0f}); the image is not skull-stripped: put a mask beside it, named "
-            "<case>_brain_mask.nii.gz, or (T1w only) use --brain-extraction deepbet"
-        )
-    if volume_ml < BRAIN_ML[0] and min(brain.shape) > 1:
-        raise InputError(
-            f"{origin}: only {volume_ml:.1f} mL are brain; expected at least {BRAIN_ML[0]:.0f} mL"
-        )
-    return brain
-
-
-def nonzero_brain(volumes: Sequence[Volume]) -> np.ndarray:
-    """The largest connected part that differs from zero in at least one of the images.
-
-    Args:
-        volumes: at least one, ``(X, Y, Z)`` each, on one grid.
-
-    Returns:
-        ``(X, Y, Z)`` bool.
-    """
-    brain = np.zeros(volumes[0].data.shape, bool)
-    for volume in volumes:
-        # A JPEG's background is not exactly black.
-        level = JPEG_BLACK if volume.path.suffix.lower() in (".jpg", ".jpeg") else 0
-        brain |= np.abs(volume.data) > level
-    return largest_part(brain)
-
-
-def largest_part(mask: np.ndarray) -> np.ndarray:
-    """The largest part of a mask whose voxels touch by a face; the mask itself where it is one.
-
-    Args:
-        mask: bool, any shape.
-
-    Returns:
-        bool, the same shape.
-    """
-    parts, n_parts = ndimage.label(mask)
-    if n_parts <= 1:
-        return mask
-    sizes = np.bincount(parts.reshape(-1))[1:]
-    largest: np.ndarray = parts == 1 + int(sizes.argmax())
-    return largest
-
-
-def mask_on_grid(file: ImageFile, like: Volume) -> np.ndarray:
-    """A mask or label map, > 0, on the grid of another image, through the affines.
+def mask_on_grid(file: ImageFile, like: Volume, *, probable: bool = False) -> Volume:
+    """A mask of any kind, see `read_mask`, on the grid of another image, through the affines.
 
     Args:
         file: on any grid that overlaps in world space.
         like: the image, ``(X, Y, Z)``.
+        probable: as of `read_mask`.
 
     Returns:
-        ``(X, Y, Z)`` bool.
+        ``(X, Y, Z)`` bool, with the notes of reading it.
 
     Raises:
         InputError: the two do not overlap in world space.
     """
-    mask = read_labels(file.path, file.channel)
-    inside: np.ndarray = mask.data > 0
+    mask = read_mask(file.path, file.channel, probable=probable)
+    inside = mask.data
     if not grid_difference(mask, like):
-        return inside
+        return mask
     # Index of `like` to index of the mask.
     back = np.linalg.solve(mask.affine, like.affine)
     moved = ndimage.affine_transform(
@@ -203,14 +130,26 @@ def mask_on_grid(file: ImageFile, like: Volume) -> np.ndarray:
         raise InputError(
             f"{file.path}: in world space it does not overlap {like.path}; check both affines"
         )
-    return on_grid
+    return replace(mask, data=on_grid, affine=like.affine)
 
 
-def _without_holes(brain: np.ndarray) -> np.ndarray:
-    """Holes filled: in 3-D, or in 2-D where there is a single slice."""
-    filled = ndimage.binary_fill_holes(brain.squeeze())
-    return np.asarray(filled).reshape(brain.shape)
+def shape_on_disk(case: Case, modalities: Sequence[str]) -> tuple[int, ...]:
+    """Shape of a case's first image from its header; empty where that cannot be believed."""
+    file = case.images.get(modalities[0]) if modalities else None
+    if file is None or is_picture(file.path):
+        return ()
+    try:
+        return read_header(file.path).shape
+    except InputError:  # reading it will say so
+        return ()
 
 
-def _ml(mask: np.ndarray, like: Volume) -> float:
-    return float(mask.sum()) * like.voxel_ml
+def memory_for(shape: Sequence[int], n_images: int) -> AbstractContextManager[None]:
+    """The memory that work on a case's own grid takes; see `enough_memory`.
+
+    Args:
+        shape: of the grid.
+        n_images: modalities.
+    """
+    needed = math.prod(shape) * (BYTES_A_VOXEL + BYTES_A_VOXEL_OF_EACH * n_images) if shape else 0
+    return enough_memory("x".join(map(str, shape)) or "a picture", needed)

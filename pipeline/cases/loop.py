@@ -7,14 +7,21 @@ case's name. An interruption by the user goes through, and what is finished stay
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
-from pipeline.errors import InputError, TooManyFailuresError, reason_of
+from pipeline.errors import (
+    FullDiskError,
+    InputError,
+    TooManyFailuresError,
+    interruption_in,
+    printable,
+    reason_of,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -63,15 +70,22 @@ class Failures:
 
         Raises:
             TooManyFailuresError: more cases failed than are allowed.
+            FullDiskError: nothing more can be written.
+            KeyboardInterrupt: the user wants to stop, whatever a library made of it.
         """
         try:
             yield
+        except FullDiskError:  # the other cases would fail of it too
+            raise
         except Exception as error:  # whatever it is, it does not stop the other cases
+            if interruption_in(error) is not None:
+                raise KeyboardInterrupt from error
             logger.debug("case %s", name, exc_info=True)
             self.add(name, reason_of(error))
 
     def add(self, name: str, reason: str) -> None:
         """Keep a reason; errors as `catching`."""
+        reason = printable(reason)
         self.reasons[name] = reason
         if self.max_failures is not None and len(self.reasons) > self.max_failures:
             error = TooManyFailuresError(
@@ -80,6 +94,25 @@ class Failures:
             )
             error.failed = dict(self.reasons)
             raise error
+
+
+MAX_NOTES = 10
+
+
+def say_notes(notes: Mapping[str, Sequence[str]], where: str = "") -> None:
+    """Log what is to be known of cases, a line each; of many the first `MAX_NOTES`.
+
+    Args:
+        notes: case -> sentences; each is said once.
+        where: the rest can be read.
+    """
+    lines = [
+        f"note: {name}: {note}" for name, said in notes.items() for note in dict.fromkeys(said)
+    ]
+    for line in lines[:MAX_NOTES]:
+        logger.warning("%s", line)
+    if (n_more := len(lines) - MAX_NOTES) > 0:
+        logger.warning("note: and %d more%s", n_more, f", see {where}" if where else "")
 
 
 @dataclass(frozen=True)
@@ -114,6 +147,7 @@ def each_case(
 
     Raises:
         TooManyFailuresError: more cases failed than are allowed.
+        FullDiskError: nothing more can be written; what is done stays.
     """
     done: dict[str, R] = {}
     failures = Failures(execution.max_failures)

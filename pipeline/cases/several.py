@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.cases.case import Case, Cohort
-from pipeline.cases.find import find_cases
+from pipeline.cases.find import find_cases, notes_of_capitals
 from pipeline.cases.layouts.names import canonical_modality
-from pipeline.errors import InputError
+from pipeline.errors import InputError, NamelessError, reason_of
 
 Paths = Path | str | Sequence[Path | str]
 """One path or several: scans, case folders, cohorts, datalists."""
@@ -32,6 +34,7 @@ class Selection:
         section: the key of a datalist to read; None reads all.
         label_scheme: what label values mean; None goes by name and value.
         leave_out: names of cases not to use.
+        overrule: a single file is of the one modality given, whatever its name says.
     """
 
     modalities: tuple[str, ...] | None = None
@@ -39,6 +42,7 @@ class Selection:
     section: str | None = None
     label_scheme: str | None = None
     leave_out: tuple[str, ...] = ()
+    overrule: bool = False
 
     def __post_init__(self) -> None:
         if self.modalities is not None:
@@ -87,34 +91,53 @@ def _without(cohort: Cohort, names: Sequence[str]) -> Cohort:
 
 def _joined(cohorts: Sequence[Cohort]) -> Cohort:
     """Several cohorts as one with the root of the first; errors as `find_all`."""
+    cases = _by_name(cohorts)
+    notes = [note for cohort in cohorts for note in cohort.notes]
     return Cohort(
         root=cohorts[0].root,
-        cases=tuple(_by_name(cohorts).values()),
+        cases=tuple(cases.values()),
         left_out={path: why for cohort in cohorts for path, why in cohort.left_out.items()},
         layout=", ".join(dict.fromkeys(cohort.layout for cohort in cohorts)),
-        notes=tuple(dict.fromkeys(note for cohort in cohorts for note in cohort.notes)),
-        incomplete={name: why for cohort in cohorts for name, why in cohort.incomplete.items()},
+        notes=tuple(dict.fromkeys([*notes, *notes_of_capitals(cases.values())])),
+        incomplete=_incomplete(cohorts, {case.name for case in cases.values()}),
     )
 
 
+def _incomplete(cohorts: Sequence[Cohort], taken: set[str]) -> dict[str, str]:
+    """Reasons by name, and by root and name where that is another's too."""
+    counts = Counter(name for cohort in cohorts for name in cohort.incomplete)
+    return {
+        name if counts[name] == 1 and name not in taken else f"{cohort.root}: {name}": reason
+        for cohort in cohorts
+        for name, reason in cohort.incomplete.items()
+    }
+
+
 def _by_name(cohorts: Sequence[Cohort]) -> dict[str, Case]:
-    """The cases of several cohorts; errors as `find_all`."""
+    """The cases of several cohorts, each once though two paths lead to it; errors as `find_all`."""
     found: dict[str, Case] = {}
     for cohort in cohorts:
         for case in cohort.cases:
-            if case.name in found:
+            other = found.setdefault(case.name, case)
+            if _places(other) != _places(case):
+                one, another = sorted((_places(other)[0], _places(case)[0]))
                 raise InputError(
-                    f"{cohort.root}: a case named {case.name!r} was already found elsewhere; give "
-                    "the folders in separate commands, or rename one"
+                    f"{another}: a case named {case.name!r} was already found elsewhere, as {one}; "
+                    "give the folders in separate commands, or rename one"
                 )
-            found[case.name] = case
     return found
+
+
+def _places(case: Case) -> list[str]:
+    """Of the images, sorted, links followed."""
+    return sorted(os.path.realpath(file.path) for file in case.images.values())
 
 
 def _read(paths: Sequence[Path], selection: Selection) -> tuple[list[Cohort], dict[str, str]]:
     """The cohorts of the paths, and the path -> reason of those that hold nothing."""
     cohorts: list[Cohort] = []
     unusable: dict[str, str] = {}
+    nameless: list[Path] = []
     for path in paths:
         try:
             cohort = find_cases(
@@ -123,13 +146,16 @@ def _read(paths: Sequence[Path], selection: Selection) -> tuple[list[Cohort], di
                 healthy=selection.healthy,
                 section=selection.section,
                 label_scheme=selection.label_scheme,
+                overrule=selection.overrule,
             )
-        except InputError as error:
+        except Exception as error:  # whatever it is, it does not stop the other paths
             if len(paths) == 1:
                 raise
-            unusable[str(path)] = str(error)
+            unusable[str(path)] = reason_of(error)
+            nameless += error.paths if isinstance(error, NamelessError) else ()
         else:
             cohorts.append(cohort)
     if not cohorts:
-        raise InputError(next(iter(unusable.values()), "no path is given"))
+        message = next(iter(unusable.values()), "no path is given")
+        raise NamelessError(message, nameless) if nameless else InputError(message)
     return cohorts, unusable

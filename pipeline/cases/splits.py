@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from pipeline.cases.case import Case, Cohort
-from pipeline.errors import InputError
-from pipeline.files.nifti import read_labels
+from pipeline.errors import InputError, reason_of
+from pipeline.files.images.reading import read_labels
 
 
 def healthy_for_training(cohort: Cohort) -> tuple[list[Case], dict[str, str]]:
@@ -51,8 +51,8 @@ def _why_not_healthy(case: Case) -> str:
         return ""
     try:
         marked = read_labels(case.label.path, case.label.channel).data.any()
-    except InputError as error:
-        return f"its lesion label cannot be checked: {error}"
+    except Exception as error:  # whatever it is, it does not stop the other cases
+        return f"its lesion label cannot be checked: {reason_of(error)}"
     return "said to be healthy, but its lesion label is not empty" if marked else ""
 
 

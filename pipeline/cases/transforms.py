@@ -22,15 +22,32 @@ from monai.utils import TraceKeys
 from scipy import ndimage
 from torch import Tensor
 
+from pipeline.cases.brain.find import find_brain
+from pipeline.cases.brain.view import notes_of_view
+from pipeline.cases.brain.window import robust_window, whole_window
 from pipeline.cases.case import Case
 from pipeline.cases.grid import Grid, grid_affine
-from pipeline.cases.loading import BrainExtractor, find_brain, mask_on_grid, read_modalities
+from pipeline.cases.layouts.names import PICTURE
+from pipeline.cases.loading import (
+    BrainExtractor,
+    mask_on_grid,
+    memory_for,
+    read_modalities,
+    shape_on_disk,
+)
 from pipeline.errors import InputError
+from pipeline.files.identity import arrays_hash, brain_hash
+from pipeline.files.images.volume import SFORM_ALONE, Forms, Volume
 
 IMAGE, BRAIN, EXCLUDE = "image", "brain_mask", "exclude"
 """Keys of the dictionary that a case is while it is transformed."""
+FORMS, NOTES, CONTENT = "forms", "notes", "content"
+"""Further keys: the first image's `Forms`, what reading had to guess, and the brain's hash."""
 BACKGROUND = -1.0
 """Value of all voxels outside the brain."""
+HALF = 0.5 - 1e-4
+"""Share of brain from which a voxel of the working grid is brain. Shares of exactly one half are
+common, and rounding, which differs with the order of a file's axes, must not decide them."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +63,10 @@ class Prepared:
         source_brain: brain mask on the source grid, ``(X, Y, Z)`` bool.
         source_healthy: as ``healthy``, on the source grid.
         source_affine: affine of the source grid, ``(4, 4)``.
+        source_forms: how the source's header says it.
         grid: the working grid.
         notes: what a user should know about this case.
+        content: hash of the brain; see `brain_hash`. Noise is seeded by it, not by a name.
     """
 
     case: Case
@@ -57,13 +76,17 @@ class Prepared:
     source_brain: np.ndarray
     source_healthy: np.ndarray
     source_affine: np.ndarray
+    source_forms: Forms
     grid: Grid
     notes: tuple[str, ...]
+    content: str
     _image: MetaTensor
     _transforms: CaseTransforms
 
     @classmethod
-    def on_grid(cls, case: Case, slices: Tensor, brain: Tensor, grid: Grid) -> Prepared:
+    def on_grid(
+        cls, case: Case, slices: Tensor, brain: Tensor, grid: Grid, *, content: str | None = None
+    ) -> Prepared:
         """A case of which the working grid alone is known: there is no way back to a source.
 
         Args:
@@ -71,10 +94,12 @@ class Prepared:
             slices: ``(N, C, H, W)`` float32 in [-1, 1].
             brain: ``(N, 1, H, W)`` bool.
             grid: the working grid.
+            content: of the source, where it is known; None takes that of the slices.
         """
         inside = brain[:, 0].numpy()
         return cls(
-            *(case, slices, brain, brain, inside, inside, np.eye(4), grid, ()),
+            *(case, slices, brain, brain, inside, inside, np.eye(4), SFORM_ALONE, grid, ()),
+            content=content or arrays_hash(slices.numpy(), brain.numpy()),
             _image=MetaTensor(slices),
             _transforms=CaseTransforms((), grid),
         )
@@ -89,7 +114,8 @@ class Prepared:
 
         Linear interpolation among brain voxels; exactly 0 outside the brain.
         """
-        volume = self._back(maps)[0].numpy()
+        with memory_for(self.source_brain.shape, 1):
+            volume = self._back(maps)[0].numpy()
         return np.where(self.source_brain, volume, 0.0).astype(np.float32)
 
     def to_source_intensity(self, slices: Tensor) -> np.ndarray:
@@ -97,10 +123,11 @@ class Prepared:
 
         Exactly 0 outside the brain, and outside the model's field of view.
         """
-        item: dict[Hashable, Any] = {IMAGE: self._back(slices)}
-        volume = self._transforms.intensity.inverse(item)[IMAGE].numpy()
-        covered = self.source_brain & (self._back(self.brain.float())[0].numpy() > 0)
-        return np.where(covered, volume, 0.0).astype(np.float32)
+        with memory_for(self.source_brain.shape, slices.shape[1]):
+            item: dict[Hashable, Any] = {IMAGE: self._back(slices)}
+            volume = self._transforms.intensity.inverse(item)[IMAGE].numpy()
+            covered = self.source_brain & (self._back(self.brain.float())[0].numpy() > 0)
+            return np.where(covered, volume, 0.0).astype(np.float32)
 
     def _back(self, stack: Tensor) -> MetaTensor:
         """A stack ``(N, C, H, W)`` on the source grid, ``(C, X, Y, Z)``, from brain voxels only.
@@ -139,40 +166,52 @@ class LoadCased(MapTransform):
         self.extract_brain = extract_brain
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """``data`` with the arrays of its ``case``, float32."""
+        """``data`` with the arrays of its ``case``, float32, and what is to be said of them."""
         case: Case = data["case"]
         volumes = read_modalities(case, self.modalities)
         first = volumes[0]
-        brain = find_brain(case, volumes, self.extract_brain)
+        found = find_brain(case, volumes, self.extract_brain)
+        brain = found.mask
         exclude = np.zeros_like(brain)
+        excluded: tuple[str, ...] = ()
         if case.exclude is not None:
-            exclude = mask_on_grid(case.exclude, first)
+            # What finds white-matter lesions writes probabilities as often as masks.
+            mask = mask_on_grid(case.exclude, first, probable=True)
+            exclude, excluded = mask.data, mask.notes
         affine = torch.as_tensor(first.affine)
+        images = {m: v.data for m, v in zip(self.modalities, volumes, strict=True)}
         return {
             **data,
             IMAGE: MetaTensor(np.stack([v.data for v in volumes]), affine=affine),
             BRAIN: MetaTensor(brain[None].astype(np.float32), affine=affine),
             EXCLUDE: MetaTensor(exclude[None].astype(np.float32), affine=affine),
+            FORMS: first.forms,
+            NOTES: (*notes_of_images(self.modalities, volumes), *found.notes, *excluded),
+            CONTENT: brain_hash(images, brain, first.affine),
         }
 
 
 class NormaliseBraind(MapTransform, InvertibleTransform):
     """Linear map of brain intensities to [-1, 1], clipped; background becomes -1.
 
-    Each channel's window is `robust_window` of its brain voxels. The inverse maps back to scanner
-    units (what was clipped stays clipped).
+    Each channel's window is `robust_window` of its brain voxels; of pictures whose contrast nobody
+    says, as they come mixed and with skull, `whole_window`. The inverse maps back to scanner units
+    (what was clipped stays clipped).
     """
 
-    def __init__(self, keys: str = IMAGE, mask_key: str = BRAIN) -> None:
+    def __init__(
+        self, keys: str = IMAGE, mask_key: str = BRAIN, modalities: Sequence[str] = ()
+    ) -> None:
         MapTransform.__init__(self, keys)
         self.mask_key = mask_key
+        self.window = whole_window if PICTURE in modalities else robust_window
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """``data`` with its images ``(C, X, Y, Z)`` in [-1, 1]."""
         d = dict(data)
         mask = np.asarray(d[self.mask_key][0]) > 0.5
         for key in self.key_iterator(d):
-            windows = [robust_window(np.asarray(channel)[mask]) for channel in d[key]]
+            windows = [self.window(np.asarray(channel)[mask]) for channel in d[key]]
             scaled = torch.stack(
                 [
                     torch.as_tensor(ScaleIntensityRange(low, high, -1.0, 1.0, clip=True)(channel))
@@ -221,7 +260,7 @@ class ToGridd(MapTransform, InvertibleTransform):
         sigma = _low_pass_sigma(_affine_of(image), affine)
         weight = self._to_grid(_smooth(brain, sigma), affine, shape)
         value = self._to_grid(_smooth((image - BACKGROUND) * brain, sigma), affine, shape)
-        inside = self._to_grid(brain, affine, shape).as_tensor() >= 0.5
+        inside = self._to_grid(brain, affine, shape).as_tensor() >= HALF
         filled = typing.cast(MetaTensor, value / weight.clamp_min(1e-6) + BACKGROUND)
         d[IMAGE] = filled.masked_fill(~inside, BACKGROUND)
         d[BRAIN] = MetaTensor(inside.float(), meta=filled.meta)
@@ -246,7 +285,11 @@ class ToGridd(MapTransform, InvertibleTransform):
 
 
 class CaseTransforms:
-    """The whole way from a case to its slice stack; `spatial` and `intensity` are invertible."""
+    """The whole way from a case to its slice stack; `spatial` and `intensity` are invertible.
+
+    Attributes:
+        notes: of the cases that were prepared, by name.
+    """
 
     def __init__(
         self,
@@ -255,8 +298,9 @@ class CaseTransforms:
         extract_brain: BrainExtractor | None = None,
     ) -> None:
         self.grid = grid
+        self.notes: dict[str, tuple[str, ...]] = {}
         self.load = LoadCased(modalities, extract_brain)
-        self.intensity = NormaliseBraind()
+        self.intensity = NormaliseBraind(modalities=modalities)
         # (C, X, Y, Z) -> (Z, C, Y, X)
         transpose = Transposed((IMAGE, BRAIN, EXCLUDE), (3, 0, 2, 1), allow_missing_keys=True)
         self.spatial = Compose([ToGridd(grid), transpose])
@@ -265,8 +309,12 @@ class CaseTransforms:
         """Read and prepare one case.
 
         Raises:
-            InputError: the case cannot be used.
+            InputError: the case cannot be used, or there is not enough memory for it.
         """
+        with memory_for(shape_on_disk(case, self.load.modalities), len(self.load.modalities)):
+            return self._prepared(case)
+
+    def _prepared(self, case: Case) -> Prepared:
         item = self.load({"case": case})
         source_brain = np.asarray(item[BRAIN][0]) > 0.5
         source_healthy = source_brain & ~(np.asarray(item[EXCLUDE][0]) > 0.5)
@@ -277,7 +325,8 @@ class CaseTransforms:
             raise InputError(f"case {case.name}: {error}") from error
         item = self.spatial(item)
         brain = item[BRAIN].as_tensor() > 0.5
-        notes = _notes(source_brain, affine, brain, self.grid)
+        notes = (*item[NOTES], *notes_of_view(case, source_brain, affine, brain, self.grid))
+        self.notes[case.name] = notes
         return Prepared(
             case=case,
             slices=item[IMAGE].as_tensor().float().contiguous(),
@@ -286,38 +335,13 @@ class CaseTransforms:
             source_brain=source_brain,
             source_healthy=source_healthy,
             source_affine=affine,
+            source_forms=item[FORMS],
             grid=self.grid,
             notes=notes,
+            content=item[CONTENT],
             _image=item[IMAGE],
             _transforms=self,
         )
-
-
-def robust_window(values: np.ndarray) -> tuple[float, float]:
-    """The intensities that map to -1 and 1, from brain voxels of one image.
-
-    With m the median and d its distance to the 5 % quantile: (m - 1.5 d, m + 2 d). Both statistics
-    lie below where a bright lesion is, so it hardly moves them. Leaving the lesion out moves
-    the healthy tissue of 13 FLAIR gliomas and of four modalities of another by 2 % of its range
-    (at worst 5 %); with the window of the 1 % and 99 % quantiles it is 25 % (57 %). Offset and
-    scale of the scanner cancel.
-
-    Args:
-        values: of brain voxels, ``(V,)``, in scanner units.
-
-    Returns:
-        The lower and the higher intensity.
-
-    Raises:
-        InputError: the quantiles coincide.
-    """
-    low, median = (float(q) for q in np.quantile(values, [0.05, 0.5]))
-    distance = median - low
-    if distance <= 0:
-        raise InputError(
-            f"half of the brain has the same intensity ({median:g}); the image or its mask is wrong"
-        )
-    return median - 1.5 * distance, median + 2.0 * distance
 
 
 def _affine_of(image: MetaTensor) -> np.ndarray:
@@ -346,16 +370,10 @@ def _smooth(image: MetaTensor, sigma: np.ndarray) -> MetaTensor:
     )
 
 
-def _notes(
-    source_brain: np.ndarray, affine: np.ndarray, brain: Tensor, grid: Grid
-) -> tuple[str, ...]:
-    """What a user should know of a brain on the working grid."""
-    on_grid_ml = float(brain.sum()) * grid.spacing_mm**2 * grid.slice_spacing_mm / 1000.0
-    source_ml = float(source_brain.sum()) * abs(np.linalg.det(affine[:3, :3])) / 1000.0
-    if min(source_brain.shape) > 1 and on_grid_ml < 0.97 * source_ml:
-        field_mm = grid.size * grid.spacing_mm
-        return (
-            f"{100 * (1 - on_grid_ml / source_ml):.0f} % of the brain lie outside the model's "
-            f"field of view of {field_mm:.0f} mm; the map is 0 there",
-        )
-    return ()
+def notes_of_images(modalities: Sequence[str], volumes: Sequence[Volume]) -> list[str]:
+    """What was said on reading, each under its modality where there are several."""
+    return [
+        f"{modality}: {note}" if len(volumes) > 1 else note
+        for modality, volume in zip(modalities, volumes, strict=True)
+        for note in volume.notes
+    ]

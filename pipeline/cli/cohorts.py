@@ -1,4 +1,4 @@
-"""``anomap cases`` and ``anomap phantom``."""
+"""``anomap cases``, ``anomap convert`` and ``anomap phantom``."""
 
 from __future__ import annotations
 
@@ -29,20 +29,60 @@ def add_cases(commands: Commands, common: argparse.ArgumentParser) -> None:
         "anomap cases BraTS2021/ --modality flair",
     )
     parser.add_argument(
-        "data", type=Path, metavar="DATA", help="a cohort, a case folder, a scan or a datalist"
+        "data",
+        type=Path,
+        metavar="DATA",
+        help="a cohort, a case folder, a scan, a datalist, or a DICOM study (folder or zip)",
     )
     add_modality(parser, required=False)
     add_selection(parser)
-    parser.set_defaults(run=_run_cases)
+    parser.set_defaults(run=_run_cases, prints_all=True)
 
 
 def _run_cases(arguments: argparse.Namespace) -> int:
     check_there([arguments.data])
-    from pipeline.cases.listing import format_cohort
-    from pipeline.cases.several import find_all
+    from pipeline.study.intake import describe
 
-    print(format_cohort(find_all([arguments.data], selection_of(arguments))))
+    print(describe(arguments.data, selection_of(arguments)))
     return DONE
+
+
+def add_convert(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """``anomap convert``."""
+    parser = add_command(
+        commands,
+        common,
+        "convert",
+        "DICOM studies to NIfTI, for commands that read no DICOM",
+        "anomap convert STUDY/ STUDY.zip -o converted/",
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="+", metavar="STUDY", help="a folder or zip of DICOM files"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="OUT", help="gets a folder for each study"
+    )
+    add_modality(
+        parser,
+        required=False,
+        text="what each study must have; with one alone, a series of which nobody knows what it "
+        "shows is taken for it",
+    )
+    parser.set_defaults(run=_run_convert)
+
+
+def _run_convert(arguments: argparse.Namespace) -> int:
+    check_there(arguments.data)
+    from pipeline.cases.several import Selection
+    from pipeline.study.intake import convert
+
+    taken = convert(
+        arguments.data,
+        arguments.out,
+        selection=Selection(modalities=arguments.modality),
+        execution=execution_of(arguments),
+    )
+    return finish(taken.failed, f"{len(taken.converted)} studies in {arguments.out}")
 
 
 def add_phantom(commands: Commands, common: argparse.ArgumentParser) -> None:

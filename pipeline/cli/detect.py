@@ -14,8 +14,9 @@ from pipeline.cli.options import (
     check_there,
     execution_of,
     finish,
+    in_folder,
+    say_findings,
     selection_of,
-    to_look_at,
 )
 
 
@@ -30,19 +31,17 @@ def add_detect(commands: Commands, common: argparse.ArgumentParser) -> None:
         "  anomap detect patient_flair.nii.gz --model runs/flair -o out/",
     )
     parser.add_argument(
-        "data", type=Path, nargs="+", metavar="IN", help="scans, case folders, cohorts, datalists"
-    )
-    parser.add_argument(
-        "--model",
+        "data",
         type=Path,
-        metavar="RUN_OR_BUNDLE",
-        help="a zipped bundle fits too; or phantom: weights of synthetic FLAIR alone (default: "
-        "weights that come with anomap, for FLAIR and T1)",
+        nargs="+",
+        metavar="IN",
+        help="scans, case folders, cohorts, datalists, DICOM studies (folders or zips)",
     )
+    _add_model(parser)
     add_modality(
         parser,
         required=False,
-        text="where no name of a file says it, and no --model is given: flair or t1",
+        text="where no name of a file says it, and no --model is given: flair, t2, t1 or t1ce",
     )
     parser.add_argument(
         "--any-scan",
@@ -53,9 +52,24 @@ def add_detect(commands: Commands, common: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, required=True, metavar="OUT", help="gets a folder for each case"
     )
     parser.add_argument("--false-positive-rate", type=float, help="of the threshold (default 0.01)")
+    parser.add_argument(
+        "--dicom",
+        action="store_true",
+        help="of DICOM studies also SEG, parametric map and a summary, in OUT/<case>/dicom/",
+    )
     add_overwrite(parser)
     add_selection(parser)
-    parser.set_defaults(run=_run_detect)
+    parser.set_defaults(run=_run_detect, brain_extraction="auto")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="RUN_OR_BUNDLE",
+        help="a zipped bundle fits too; or phantom: weights of synthetic FLAIR alone (default: "
+        "weights that come with anomap, for FLAIR, T2, T1 and T1ce)",
+    )
 
 
 def _run_detect(arguments: argparse.Namespace) -> int:
@@ -76,9 +90,15 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         selection=selection_of(arguments),
         execution=execution_of(arguments),
     )
+    failed = dict(detected.failed)
+    if arguments.dicom:
+        from pipeline.study.hospital import write_dicom
+
+        failed |= write_dicom(arguments.out, detected.done, execution=execution_of(arguments))
+    say_findings(arguments.out, detected.done)
     return finish(
-        detected.failed,
-        f"{len(detected.done)} cases in {arguments.out}; {to_look_at(arguments.out)}",
+        failed,
+        in_folder(len(detected.done), arguments.out),
     )
 
 
@@ -124,6 +144,5 @@ def _run_fuse(arguments: argparse.Namespace) -> int:
         options=FusionOptions(arguments.rule, arguments.false_positive_rate),
         execution=execution_of(arguments),
     )
-    return finish(
-        fused.failed, f"{len(fused.done)} cases in {arguments.out}; {to_look_at(arguments.out)}"
-    )
+    say_findings(arguments.out, fused.done)
+    return finish(fused.failed, in_folder(len(fused.done), arguments.out))

@@ -20,10 +20,11 @@ from pipeline.cli.options import (
 from pipeline.files.names import TABLE
 
 METHODS_HELP = (
-    "names separated by commas, all (default: all but the chain), or ladder (an ablation: from "
-    "brain_damage to the recipe of the run, one lever at a time): anomap, intensity, "
-    "intensity_dark, intensity_median, normative, blur_residual, brain_damage, gaussian_one_shot, "
-    "dae, anoddpm_chain"
+    "names separated by commas, all (default: all but the chain), raw (without the steps that all "
+    "methods share: filter, level of the case, half height ...), or ladder (an ablation: to the "
+    "recipe of the run, one lever at a time, what its network adds last): anomap, no_network, "
+    "atlas_ssim, intensity, intensity_dark, normative, blur_residual, brain_damage, "
+    "gaussian_one_shot, dae, anoddpm_chain"
 )
 
 
@@ -82,7 +83,7 @@ def add_benchmark(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, nargs="+", metavar="DATA", help="cases with lesion labels, or healthy"
     )
-    add_modality(parser, required=True)
+    add_modality(parser, required=False)
     parser.add_argument(
         "--model",
         type=Path,

@@ -6,20 +6,26 @@ import argparse
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 
 from pipeline import __version__
-from pipeline.cli import cohorts, detect, evaluate, share, train
+from pipeline.cli import bids, cohorts, detect, evaluate, follow, hospital, share, train
 from pipeline.cli.options import (
-    INTERRUPTED,
+    DONE,
     SOME_FAILED,
     WRONG_USAGE,
+    OneLineParser,
     ToStandardError,
     common_options,
     complain,
 )
-from pipeline.errors import InputError, TooManyFailuresError
+from pipeline.cli.stopping import Stop, stopping_on_signals
+from pipeline.cli.streams import ForgivingStream, forgiving_streams
+from pipeline.errors import TooManyFailuresError, interruption_in, printable, reason_of, user_error
+from pipeline.files.folder.disk import disk_error
+from pipeline.files.paths import working_directory
 
 EPILOG = """\
 examples:
@@ -28,36 +34,81 @@ examples:
   anomap detect patient_t1.nii.gz --model runs/t1 -o out/
   anomap report out/                                a page to look at
 
+exit status: 0 done; 1 some cases failed, the others are done; 2 wrong usage, an input or a disk
+that cannot be used; 130, 143, 129 stopped by Ctrl-C, SIGTERM, SIGHUP. A reader of the output that
+has left (| head) changes nothing.
+
 Research only; not a medical device."""
 COMMANDS = (
-    *(cohorts.add_cases, cohorts.add_phantom, train.add_train, detect.add_detect, detect.add_fuse),
+    *(
+        cohorts.add_cases,
+        cohorts.add_convert,
+        cohorts.add_phantom,
+        train.add_train,
+        detect.add_detect,
+        detect.add_fuse,
+        hospital.add_pacs,
+        bids.add_bids,
+        follow.add_findings,
+        follow.add_compare,
+    ),
     *(evaluate.add_evaluate, evaluate.add_benchmark, share.add_export, share.add_report),
     *(share.add_figures, share.add_app, train.add_demo),
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``anomap``; returns 0 done, 1 cases failed (the others are done), 2 wrong usage."""
+    """Run ``anomap``; the exit status, see `EPILOG`."""
     _share_the_cores()
-    arguments = parser().parse_args(argv)
-    arguments.quiet |= not sys.stderr.isatty()  # a bar in a log file is a line a step
-    _set_up_logging(debug=arguments.debug)
+    with forgiving_streams() as output, stopping_on_signals() as stop:
+        arguments = _parsed(argv, output)
+        arguments.quiet |= not sys.stderr.isatty()  # a bar in a log file is a line a step
+        _set_up_logging(debug=arguments.debug)
+        status = _run(arguments, stop)
+        lost = _lost(output)
+        return max(status, lost) if arguments.prints_all else status
+
+
+def _parsed(argv: Sequence[str] | None, output: ForgivingStream) -> argparse.Namespace:
     try:
-        return int(arguments.run(arguments))
+        return parser().parse_args(argv)
+    except SystemExit:  # --help and --version print all that they do
+        if lost := _lost(output):
+            raise SystemExit(lost) from None
+        raise
+
+
+def _run(arguments: argparse.Namespace, stop: Stop) -> int:
+    try:
+        try:
+            working_directory()  # torch ends the process without one
+            return int(arguments.run(arguments))
+        except Exception as error:
+            # Workers that die of the same signal are an error to the libraries that they work for.
+            if stop.number is not None or interruption_in(error) is not None:
+                raise KeyboardInterrupt from error
+            if arguments.debug:
+                raise
+            return _fail(error)
     except KeyboardInterrupt:
         complain(
             "stopped; what is finished stays: repeat the command to go on (train: with --resume)"
         )
-        return INTERRUPTED
-    except Exception as error:
-        if arguments.debug:
-            raise
-        return _fail(error)
+        return stop.status
+
+
+def _lost(output: ForgivingStream) -> int:
+    """Say that what was printed did not arrive; the exit status where it was all there is."""
+    output.flush()
+    if output.error is None:
+        return DONE
+    complain(f"standard output: cannot be written to ({output.error.strerror})")
+    return WRONG_USAGE
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    top = argparse.ArgumentParser(
+    top = OneLineParser(
         prog="anomap",
         description="Finds brain tumours without having seen one: learns healthy brains, shows "
         "what it cannot restore.",
@@ -79,12 +130,15 @@ def _fail(error: Exception) -> int:
             complain(f"{name} failed: {reason}")
         complain(str(error))
         return SOME_FAILED
-    if isinstance(error, InputError):
-        complain(str(error))
+    if user_error(error) is None and isinstance(refused := disk_error(error) or error, OSError):
+        place = printable(str(refused.filename)) if refused.filename else "a file"
+        complain(f"{place}: {refused.strerror or refused}")
+        return WRONG_USAGE
+    if isinstance(error, MemoryError) or user_error(error) is not None:
+        complain(reason_of(error))
         return WRONG_USAGE
     complain(
-        f"an error of our own, {type(error).__name__}: {error}; run again with --debug and "
-        "report the traceback"
+        f"an error of our own, {reason_of(error)}; run again with --debug and report the traceback"
     )
     return SOME_FAILED
 
@@ -107,7 +161,15 @@ def _set_up_logging(*, debug: bool) -> None:
         return
     if not any(isinstance(handler, ToStandardError) for handler in ours.handlers):
         ours.addHandler(ToStandardError())
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _note_of_thread
     warnings.filterwarnings("ignore")
     logging.getLogger("ignite").setLevel(logging.CRITICAL)
     logging.getLogger("nibabel").setLevel(logging.CRITICAL)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home it cannot use
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
+
+
+def _note_of_thread(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands its errors on, so that they need not be told twice."""
+    logging.getLogger("pipeline").debug("thread %s: %r", failure.thread, failure.exc_value)

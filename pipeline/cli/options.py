@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, one_line
+from pipeline.files.names import FINDINGS_TABLE
+from pipeline.files.paths import located
+from pipeline.files.texts import count
 
 if TYPE_CHECKING:
     from pipeline.cases.loop import Execution
     from pipeline.cases.several import Selection
 
 RED, GREEN = "31", "32"
-DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-"""Exit statuses."""
+DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+"""Exit statuses; those after a signal are of `pipeline.cli.stopping`."""
 LABEL_SCHEMES = ("auto", "brats2018", "brats2023", "msd", "binary")
 
 Commands = Any
@@ -29,11 +33,46 @@ Commands = Any
 # --- parsers -------------------------------------------------------------------------------------
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Refuses what it cannot parse in one line, whatever that holds."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message; exit status 2."""
+        super().error(one_line(message))
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """As argparse, and what may have been meant."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            raise argparse.ArgumentError(
+                action, f"{error.message}{meant(str(value), map(str, action.choices or ()))}"
+            ) from None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, but no word is left over: a command refuses it with its own usage."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self._refuse(unknown)
+        return parsed, unknown
+
+    def _refuse(self, unknown: Sequence[str]) -> NoReturn:
+        first = next((word for word in unknown if word.startswith("-")), unknown[0])
+        options = [name for action in self._actions for name in action.option_strings]
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{meant(first, options)}")
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean ...?)``; "" where nothing known is like a word."""
+    close = difflib.get_close_matches(word.split("=")[0], list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
 def common_options() -> argparse.ArgumentParser:
     """Options of every command, as a parent of its parser."""
     common = argparse.ArgumentParser(add_help=False)
     group = common.add_argument_group("common")
-    group.add_argument("--seed", type=int, default=0, help="of everything drawn (default 0)")
+    group.add_argument("--seed", type=_seed, default=0, help="of everything drawn (default 0)")
     group.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
     group.add_argument(
         "--max-failures",
@@ -44,6 +83,13 @@ def common_options() -> argparse.ArgumentParser:
     group.add_argument("--quiet", action="store_true", help="no progress bars (nor in a log)")
     group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
     return common
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**63:
+        raise argparse.ArgumentTypeError(f"expected 0 to {2**63 - 1}, got {text}")
+    return seed
 
 
 def add_command(
@@ -58,6 +104,7 @@ def add_command(
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(prints_all=False)
     return parser
 
 
@@ -82,8 +129,9 @@ def add_brain_extraction(parser: argparse.ArgumentParser) -> None:
     """``--brain-extraction``."""
     parser.add_argument(
         "--brain-extraction",
-        choices=("deepbet",),
-        help="for heads that are not skull-stripped and have no mask (T1w)",
+        choices=("auto", "anomap", "hd-bet", "deepbet", "none"),
+        help="for heads that are not skull-stripped and have no mask: anomap's own network, HD-BET "
+        "(ten minutes a case on two cores) or deepbet (T1w); detect does it unasked (auto)",
     )
 
 
@@ -93,7 +141,9 @@ def add_modality(parser: argparse.ArgumentParser, *, required: bool, text: str =
         "--modality",
         type=_modalities,
         required=required,
-        help=text or "flair, t1, t1ce, t2; several separated by commas become channels",
+        help=text
+        or "flair, t1, t1ce, t2; several separated by commas become channels; image: pictures "
+        "whose names say none",
     )
 
 
@@ -121,6 +171,7 @@ def selection_of(arguments: argparse.Namespace) -> Selection:
         section=arguments.section,
         label_scheme=getattr(arguments, "label_scheme", None),
         leave_out=names_of(arguments.leave_out),
+        overrule=getattr(arguments, "modality", None) is not None,
     )
 
 
@@ -147,8 +198,15 @@ def check_there(paths: list[Path]) -> None:
     Raises:
         InputError: none is.
     """
-    if paths and not any(path.expanduser().exists() for path in paths):
+    if paths and not any(map(_may_be_there, paths)):
         raise InputError(f"{paths[0]}: no such file or folder")
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        return located(path).exists()
+    except OSError:  # that reading it will name
+        return True
 
 
 # --- how a command ends --------------------------------------------------------------------------
@@ -162,14 +220,34 @@ def finish(failed: Mapping[str, str], message: str) -> int:
     return SOME_FAILED if failed else DONE
 
 
+MAX_SAID = 20
+"""Cases whose findings are printed."""
+
+
+def say_findings(out: Path, names: Sequence[str]) -> None:
+    """Print what was found in cases, a line each; of many the first `MAX_SAID`."""
+    from pipeline.findings.folder import sentences
+
+    for name, found in sentences(out, names[:MAX_SAID]).items():
+        print(one_line(f"{name}: {found}"))
+    if (n_more := len(names) - MAX_SAID) > 0:
+        print(f"and {n_more} more cases, see {FINDINGS_TABLE} in the folder of each")
+
+
+def in_folder(n_cases: int, out: Path) -> str:
+    """How many cases are done, and what to do next with their folder."""
+    done = f"{count(n_cases, 'case')} in {out}"
+    return f"{done}; {to_look_at(out)}" if n_cases else done
+
+
 def to_look_at(out: Path) -> str:
     """What to do next with a folder of results."""
     return f"to look at every case: anomap report {shlex.quote(str(out))}"
 
 
 def complain(message: str) -> None:
-    """Print a line to standard error."""
-    print(f"{_painted('anomap:', RED, sys.stderr)} {message}", file=sys.stderr)
+    """Print a line to standard error, whatever the message holds."""
+    print(f"{_painted('anomap:', RED, sys.stderr)} {one_line(message)}", file=sys.stderr)
 
 
 def _painted(text: str, colour: str, stream: TextIO) -> str:
@@ -184,4 +262,4 @@ class ToStandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a message."""
-        print(record.getMessage(), file=sys.stderr)
+        print(one_line(record.getMessage()), file=sys.stderr)

@@ -78,6 +78,11 @@ def add_report(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cases", type=int, default=20, help="with a viewer, at most (default 20, some 25 MB)"
     )
+    parser.add_argument(
+        "--with-paths",
+        action="store_true",
+        help="folders and commands stand on the page, which is then not for others",
+    )
     parser.set_defaults(run=_run_report)
 
 
@@ -92,6 +97,7 @@ def _run_report(arguments: argparse.Namespace) -> int:
         method=arguments.method,
         compare=None if arguments.compare is None else compare,
         max_views=arguments.cases,
+        with_paths=arguments.with_paths,
     )
     page = write_report(arguments.out, options=options, execution=execution_of(arguments))
     return finish(page.failed, f"report in {page.path}; open it in a browser")

@@ -17,6 +17,8 @@ from pipeline.cli.options import (
     selection_of,
 )
 from pipeline.errors import InputError
+from pipeline.files.limits import MAX_QUOTED
+from pipeline.files.texts import cut
 
 
 def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -31,12 +33,12 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, nargs="+", metavar="DATA", help="folders or datalists of healthy scans"
     )
-    add_modality(parser, required=True)
+    add_modality(parser, required=False)
     parser.add_argument(
         "-o", "--out", type=Path, required=True, metavar="RUN", help="folder of the run"
     )
     parser.add_argument(
-        "--preset", default="tiny", help="tiny (default), small, base or paper; see README"
+        "--preset", default="tiny", help="tiny (default), small, base, paper or picture; see README"
     )
     parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
     parser.add_argument(
@@ -97,7 +99,7 @@ def _run_train(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Dotted key to value, of all options that are settings of a run."""
-    import yaml
+    from pipeline.run.strict_yaml import parse_yaml
 
     values: dict[str, Any] = {"seed": arguments.seed, "hold_out": arguments.hold_out}
     if arguments.noise:
@@ -107,8 +109,11 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     for assignment in arguments.set:
         key, separator, text = assignment.partition("=")
         if not separator:
-            raise InputError(f"--set {assignment}: expected KEY=VALUE")
-        values[key] = yaml.safe_load(text)
+            raise InputError(f"--set {cut(assignment, MAX_QUOTED)}: expected KEY=VALUE")
+        try:
+            values[key] = parse_yaml(text)
+        except ValueError as error:
+            raise InputError(f"--set {key}: not a value ({error})") from error
     return values
 
 

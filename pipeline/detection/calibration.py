@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -10,17 +13,25 @@ import numpy as np
 from pipeline.cases.case import Case
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.case_work import CaseWork
-from pipeline.detection.methods import METHODS
+from pipeline.detection.case_work import CaseWork, measured_map
+from pipeline.detection.methods import METHODS, ReadyMethod
 from pipeline.errors import InputError
-from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.names import CALIBRATION
+from pipeline.files.record.calibration import Calibration, MadeFor, MethodCalibration
 from pipeline.noise.noises import derive_seed
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.run.model import Model
-from pipeline.scores.bootstrap import bootstrap_ci
 from pipeline.scores.case_metrics import top_mean
+from pipeline.scores.intervals import mean_ci
+from pipeline.scores.quantiles import PooledSamples
 
-VOXELS_PER_CASE = 100_000
+logger = logging.getLogger(__name__)
+
+VOXELS_PER_CASE, VOXELS_IN_ALL = 100_000, 20_000_000
+"""So many values of a map are kept of a case, and of all: of more than 200 cases fewer of each. The
+values of a method take 80 MB at most."""
+OF_THE_MASK = ("min_component_ml", "half_height", "false_positive_rate")
+"""Settings of a recipe that its map does not depend on."""
 
 
 def threshold_rule(calibration: Calibration, method: str, rate: float) -> str:
@@ -34,10 +45,59 @@ def threshold_rule(calibration: Calibration, method: str, rate: float) -> str:
         low, high = 100 * min(left_out), 100 * max(left_out)
         text += f" ({low:.2g} % to {high:.2g} % of a case that is left out"
         if len(left_out) > 2:
-            mean, *ends = (100 * value for value in bootstrap_ci(np.array(left_out)))
+            mean, *ends = (100 * value for value in mean_ci(np.array(left_out), 0, 1))
             text += f"; mean {mean:.2g} %, 95 % interval {ends[0]:.2g} to {ends[1]:.2g} %"
         text += ")"
     return text
+
+
+def made_for(ready: ReadyMethod, models: Mapping[str, Model]) -> MadeFor:
+    """What the maps of a method depend on beside the scan.
+
+    Args:
+        models: runs by the noise that they restore from; the method is ready with one of them.
+    """
+    first = next((model.config for model in models.values()), None)
+    own = [m.config for m in models.values() if m.weights_sha256 == ready.weights_sha256]
+    return MadeFor(
+        weights_sha256=ready.weights_sha256,
+        atlases_sha256=ready.atlases_sha256,
+        modalities=None if first is None else first.modalities,
+        grid=None if first is None else asdict(first.grid),
+        diffusion=asdict(own[0].diffusion) if own else {},
+        settings={k: v for k, v in ready.settings.items() if k not in OF_THE_MASK},
+    )
+
+
+def calibration_for(
+    name: str, ready: ReadyMethod, calibration: Calibration, models: Mapping[str, Model]
+) -> MethodCalibration | None:
+    """What healthy cases gave for a method; None where it is not calibrated.
+
+    Raises:
+        InputError: it was measured with other weights, or another recipe.
+    """
+    if (table := calibration.methods.get(name)) is None:
+        return None
+    path = next((str(model.path / CALIBRATION) for model in models.values()), "the calibration")
+    if table.made_for is None:
+        _note_unbound(path)
+    elif changed := table.made_for.differences(made_for(ready, models)):
+        raise InputError(
+            f"{path}: its thresholds of {name} were made for other settings or files: "
+            f"{', '.join(changed)}; finish the run with `anomap train ... --resume`, or undo the "
+            "change"
+        )
+    return table
+
+
+@functools.cache
+def _note_unbound(path: str) -> None:
+    logger.warning(
+        "note: %s: does not say for which weights and recipe it was made (of a former version); "
+        "used as it is",
+        path,
+    )
 
 
 def calibrate(
@@ -64,16 +124,21 @@ def calibrate(
         TooManyFailuresError: more cases failed than are allowed.
     """
     methods = {name: METHODS[name].ready(models) for name in method_names}
+    n_voxels = max(1, min(VOXELS_PER_CASE, VOXELS_IN_ALL // max(1, len(cases))))
 
     def measure(case: Case) -> dict[str, _Measured]:
         work = CaseWork(transforms(case))
         prepared = work.prepared
         if not prepared.source_healthy.any():
             raise InputError(f"case {case.name}: its exclude mask covers the whole brain")
-        voxels = _sample(prepared.source_healthy, derive_seed(seed, "calibration", case.name))
+        voxels = _sample(
+            prepared.source_healthy,
+            n_voxels,
+            derive_seed(seed, "calibration", prepared.content),
+        )
         measured = {}
         for name, method in methods.items():
-            anomaly_map = prepared.to_source(method.compute(work, seed).anomaly_map)
+            anomaly_map = measured_map(prepared, method.compute(work, seed).anomaly_map)
             # The score is over the voxels that a new case is scored over, lesion mask or not.
             score = float(top_mean(anomaly_map[prepared.source_brain]))
             measured[name] = _Measured(np.sort(anomaly_map.reshape(-1)[voxels]), score)
@@ -88,7 +153,7 @@ def calibrate(
         name: tabulate(
             [measured[name].values for measured in outcomes.done.values()],
             [measured[name].score for measured in outcomes.done.values()],
-        )
+        ).model_copy(update={"made_for": made_for(methods[name], models)})
         for name in method_names
     }
     return Calibration(methods=tables, cases=tuple(outcomes.done)), outcomes.failed
@@ -101,32 +166,21 @@ class _Measured(NamedTuple):
     score: float
 
 
-def _sample(healthy: np.ndarray, seed: int) -> np.ndarray:
-    """Flat indices of at most `VOXELS_PER_CASE` healthy voxels."""
+def _sample(healthy: np.ndarray, n_most: int, seed: int) -> np.ndarray:
+    """Flat indices of at most so many healthy voxels."""
     indices = np.flatnonzero(healthy)
-    if len(indices) > VOXELS_PER_CASE:
-        indices = np.random.default_rng(seed).choice(indices, VOXELS_PER_CASE, replace=False)
+    if len(indices) > n_most:
+        indices = np.random.default_rng(seed).choice(indices, n_most, replace=False)
     return indices
 
 
 def tabulate(samples: Sequence[np.ndarray], scores: Sequence[float]) -> MethodCalibration:
     """Thresholds from the values of each healthy case, ``(n,)`` each, and their left-out rates."""
-    thresholds = {f"{r:g}": _pooled_quantile(samples, 1 - r) for r in FALSE_POSITIVE_RATES}
+    pooled = PooledSamples(samples)
+    thresholds = {f"{rate:g}": pooled.quantile(1 - rate) for rate in FALSE_POSITIVE_RATES}
     left_out: dict[str, tuple[float, ...]] = {}
     for rate in FALSE_POSITIVE_RATES if len(samples) > 1 else ():
-        rates = []
-        for i, sample in enumerate(samples):
-            others = [*samples[:i], *samples[i + 1 :]]
-            rates.append(float((sample > _pooled_quantile(others, 1 - rate)).mean()))
+        cuts = pooled.quantiles_without(1 - rate)
+        rates = [float((own > cut).mean()) for own, cut in zip(samples, cuts, strict=True)]
         left_out[f"{rate:g}"] = tuple(rates)
     return MethodCalibration(thresholds=thresholds, left_out_rates=left_out, scores=tuple(scores))
-
-
-def _pooled_quantile(samples: Sequence[np.ndarray], q: float) -> float:
-    """Quantile of all samples together, each sample with the same total weight."""
-    values = np.concatenate(samples)
-    weights = np.concatenate([np.full(len(s), 1.0 / max(len(s), 1)) for s in samples])
-    order = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(weights[order])
-    position = np.searchsorted(cumulative, q * cumulative[-1])
-    return float(values[order][min(position, len(values) - 1)])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.cases.transforms import Prepared
 from pipeline.detection.reconstruction import reconstruct, reconstruction_of
+from pipeline.errors import InputError
+from pipeline.maps.lesions.network import Marked, mark
 from pipeline.maps.placement import Placement
 from pipeline.maps.registration import Template, register
 from pipeline.run.config import DetectionConfig
@@ -45,6 +48,7 @@ class CaseWork:
         self.prepared = prepared
         self._restored: dict[tuple[Model, int, tuple[object, ...]], Restored] = {}
         self._placements: list[tuple[Template, Placement]] = []
+        self._marked: Marked | None = None
 
     def restored(self, model: Model, config: DetectionConfig, seed: int) -> Restored:
         """The slices as a network restores them; computed once for a model, seed and recipe."""
@@ -69,6 +73,26 @@ class CaseWork:
         self._placements.append((template, placement))
         return placement
 
+    def marked(self) -> Marked:
+        """What the lesion network says; asked once."""
+        if self._marked is None:
+            self._marked = mark(self.prepared.slices, self.prepared.brain, self.prepared.grid)
+        return self._marked
+
+
+def measured_map(prepared: Prepared, anomaly_map: Tensor) -> np.ndarray:
+    """A map ``(N, 1, H, W)`` of the working grid on the source grid, ``(X, Y, Z)`` float32.
+
+    Raises:
+        InputError: nothing was measured: it is not a number somewhere, or 0 all over the brain.
+    """
+    on_source = prepared.to_source(anomaly_map)
+    if not np.isfinite(on_source).all():
+        raise InputError(f"case {prepared.case.name}: its map is not a number in some voxels")
+    if not on_source.any():
+        raise InputError(f"case {prepared.case.name}: its map is 0 all over the brain")
+    return on_source
+
 
 def _restore(prepared: Prepared, model: Model, config: DetectionConfig, seed: int) -> Tensor:
     has_brain = prepared.brain.flatten(1).any(1)
@@ -76,7 +100,7 @@ def _restore(prepared: Prepared, model: Model, config: DetectionConfig, seed: in
         model,
         prepared.slices[has_brain],
         config,
-        case=prepared.case.name,
+        content=prepared.content,
         seed=seed,
         positions=has_brain.nonzero().flatten().tolist(),
     )

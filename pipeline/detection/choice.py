@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
-from pipeline.detection.methods import LADDER, METHODS, NETWORK_METHODS
+from pipeline.detection.methods import FINISH, LADDER, METHODS, RAW_METHODS
 from pipeline.errors import InputError
 from pipeline.run.model import Model
 
-_STEPS = LADDER[1:-1]
+_STEPS = LADDER[:-1]
 
 
 def select_methods(asked: str | Sequence[str] | None) -> list[str]:
     """Method names from what a user asks for: None (the default ones), "all", "ladder", or names.
 
+    "raw": the default ones without the steps that all methods share.
+
     Raises:
         InputError: an unknown name.
     """
     if asked is None:
-        return [name for name, method in METHODS.items() if method.by_default]
+        return _default()
     words = asked.split(",") if isinstance(asked, str) else asked
     names = [word.strip() for word in words]
-    if names == ["all"]:
-        return [name for name in METHODS if name not in _STEPS]
-    if names == ["ladder"]:
-        return list(LADDER)
+    if len(names) == 1 and (group := _group(names[0])):
+        return group
     _check_known(names)
     return names
+
+
+def _default() -> list[str]:
+    return [name for name, method in METHODS.items() if method.by_default]
+
+
+def _group(name: str) -> list[str]:
+    """The methods of a word for several; none of any other word."""
+    if name == "all":
+        return [name for name in METHODS if name not in {*_STEPS, *RAW_METHODS}]
+    if name == "raw":
+        return [f"{one}_raw" for one in _default()]
+    return list(LADDER) if name == "ladder" else []
 
 
 def _check_known(names: Sequence[str]) -> None:
@@ -54,7 +68,9 @@ def runnable(names: Sequence[str], models: Mapping[str, Model]) -> tuple[list[st
 
 def _changes_nothing(step: str, models: Mapping[str, Model]) -> bool:
     """Whether the recipe of a run is the same with a step of the ladder as without."""
-    here = NETWORK_METHODS[step]
-    before = NETWORK_METHODS[LADDER[LADDER.index(step) - 1]]
-    full = models[here.noise].config.detection
-    return here.recipe(full) == before.recipe(full)
+    if (place := LADDER.index(step)) == 0:
+        return False
+    full = (models.get("simplex") or next(iter(models.values()))).config.detection
+    here, before = (METHODS[LADDER[i]].recipe(full) for i in (place, place - 1))
+    powers = [f.name for f in fields(full) if f.name.endswith("_power")]
+    return all(getattr(here, key) == getattr(before, key) for key in (*powers, *FINISH))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,12 +12,15 @@ from torch import nn
 
 from pipeline import __version__
 from pipeline.cases.case import Case, ImageFile
+from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.transforms import CaseTransforms, Prepared
-from pipeline.detection.calibration import threshold_rule
+from pipeline.detection.calibration import calibration_for, threshold_rule
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.methods import METHODS, NETWORK_METHODS, NetworkMethod, ReadyMethod
 from pipeline.detection.recipe import MapResult, RestoredMap
 from pipeline.errors import InputError
+from pipeline.files.identity import file_state
+from pipeline.files.images.pairs import files_of
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.files.record.result import InputFile, Provenance, Threshold
 from pipeline.run.model import Model
@@ -47,17 +50,17 @@ class Detector:
         """The map of a case on the working grid."""
         return self.ready.compute(work, self.seed)
 
-    def provenance(self, case: Case, transforms: CaseTransforms) -> Provenance:
-        """All that a case's result depends on; see `pipeline.detection.detect.is_done`."""
+    def provenance(self, inputs: Sequence[InputFile], transforms: CaseTransforms) -> Provenance:
+        """All that the result of a case with these files depends on; see `input_files`."""
         return Provenance(
             anomap=__version__,
             method=self.name,
             settings=_as_json_gives_them(self.ready.settings),
             seed=self.seed,
-            inputs=tuple(_input_file(file) for file in case.files),
+            inputs=tuple(inputs),
             modalities=transforms.load.modalities,
             grid=asdict(transforms.grid),
-            brain_extraction=transforms.load.extract_brain is not None,
+            brain_extraction=_is_asked_for(transforms.load.extract_brain),
             threshold=self.threshold,
             min_component_ml=self.ready.min_component_ml,
             half_height=self.ready.half_height,
@@ -84,19 +87,47 @@ class NetworkDetector(Detector):
         return self.method.compute(work, model, self.seed)
 
 
+def _is_asked_for(extractor: BrainExtractor | None) -> bool:
+    """Whether heads have an extractor by name; the automatic one changes no result there was."""
+    return extractor is not None and not extractor.is_automatic
+
+
 def _as_json_gives_them(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with lists for tuples."""
     return dict(json.loads(json.dumps(dict(settings))))
 
 
-def _input_file(file: ImageFile) -> InputFile:
-    state = file.path.stat() if file.path.exists() else None
-    return InputFile(
-        path=str(file.path.resolve()),
-        channel=file.channel,
-        bytes=state.st_size if state else None,
-        modified_ns=state.st_mtime_ns if state else None,
-    )
+def input_files(case: Case, known: Sequence[InputFile] = ()) -> tuple[InputFile, ...]:
+    """The files of a case with what is in them.
+
+    Args:
+        known: as recorded earlier; a file that has not been touched since is not read again.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    recorded = {file.path: file for file in known}
+    files = []
+    for role, image in case.roles.items():
+        header, *voxels = files_of(image.path)
+        files.append(_input_file(role, ImageFile(header, image.channel), recorded))
+        files += [_input_file(f"{role} voxels", ImageFile(path), recorded) for path in voxels]
+    return tuple(files)
+
+
+def _input_file(role: str, file: ImageFile, recorded: Mapping[str, InputFile]) -> InputFile:
+    path = file.path.resolve()
+    known = recorded.get(str(path))
+    described: dict[str, Any] = {"path": str(path), "channel": file.channel, "role": role}
+    if not path.is_file():  # reading it will say so
+        return InputFile(**described)
+    try:
+        state = file_state(path)
+        if known is not None and known.sha256 is not None and known.was(state):
+            return known.model_copy(update=described)
+        return InputFile.of(path, **described)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def make_detector(
@@ -115,15 +146,17 @@ def make_detector(
         false_positive_rate: None takes the model's, or 1 % where there is no model.
 
     Raises:
-        InputError: the rate is not calibrated, or no run has what the method needs.
+        InputError: the rate is not calibrated, the calibration is that of another recipe, or no run
+            has what the method needs.
     """
     ready = METHODS[name].ready(models)
+    calibrated = calibration_for(name, ready, calibration, models)
     return Detector(
         name=name,
         ready=ready,
         threshold=_threshold(name, ready, calibration, false_positive_rate),
         seed=seed,
-        calibrated=calibration.methods.get(name),
+        calibrated=calibrated,
     )
 
 
@@ -142,21 +175,23 @@ def make_network_detector(
         false_positive_rate: None takes the model's.
 
     Raises:
-        InputError: the rate is not calibrated, or the run lacks an atlas that the method needs, or
-            was trained with another noise.
+        InputError: the rate is not calibrated, the calibration is that of another recipe, or the
+            run lacks an atlas that the method needs, or was trained with another noise.
     """
     method = NETWORK_METHODS[name]
     if method.noise != model.noise:
         raise InputError(
             f"{model.path}: trained with {model.noise} noise; {name} needs a {method.noise} run"
         )
-    ready = method.ready({model.noise: model})
+    models = {model.noise: model}
+    ready = method.ready(models)
+    calibrated = calibration_for(name, ready, calibration, models)
     return NetworkDetector(
         name=name,
         ready=ready,
         threshold=_threshold(name, ready, calibration, false_positive_rate),
         seed=seed,
-        calibrated=calibration.methods.get(name),
+        calibrated=calibrated,
         method=method,
         model=model,
     )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy import ndimage, stats
 
+from pipeline.cases.brain.shape import shape_of
 from pipeline.cases.transforms import Prepared
 from pipeline.detection.normative import INTENSITY
 from pipeline.errors import InputError
@@ -23,6 +24,8 @@ BRAIN_ML = (300.0, 2500.0)
 """A brain mask of another volume is none of an adult's whole brain."""
 MIN_SLICES = 12
 """Of fewer slices the shape says nothing."""
+MIN_HEIGHT_TO_LENGTH = 0.55
+"""Of a brain that ends flat above or below, and so is a part: whole ones have 0.64 to 0.91."""
 MIN_FRONT_SKEW = -0.05
 """The brain narrows towards the front: 0.11 to 0.28 as it is, the negative of that mirrored."""
 MIN_LENGTH_TO_WIDTH = 0.95
@@ -33,6 +36,10 @@ as it is, the negative of that upside down. 0.05 to 0.12 where a scan is aligned
 that is pitched by 16 degrees more looks upside down."""
 T1_AGREEMENT = 0.65
 """With the T1w atlas: healthy 0.83 to 0.95, with tumours above 0.71; other contrasts below 0.62."""
+
+
+LIKE_T1 = frozenset({"t1ce"})
+"""Contrasts that look like T1w in part, and unlike it in part."""
 
 
 def check_brain(prepared: Prepared) -> None:
@@ -49,6 +56,7 @@ def check_brain(prepared: Prepared) -> None:
             f"case {name}: its brain holds {volume_ml:.0f} mL, where {BRAIN_ML[0]:.0f} to "
             f"{BRAIN_ML[1]:.0f} are expected: is it skull-stripped, and the whole brain?"
         )
+    is_cut = _check_whole(prepared)
     index = np.argwhere(prepared.brain[:, 0].numpy())
     if np.ptp(index[:, 0]) + 1 < MIN_SLICES:
         return
@@ -63,11 +71,30 @@ def check_brain(prepared: Prepared) -> None:
             f"case {name}: its brain is broader in front than behind: does the header say back to "
             "front?"
         )
-    if np.corrcoef(index[:, 0], index[:, 1])[0, 1] < MIN_HEIGHT_IN_FRONT:
+    # What is left above or below a cut lies higher or lower in front than a whole brain does.
+    if not is_cut and np.corrcoef(index[:, 0], index[:, 1])[0, 1] < MIN_HEIGHT_IN_FRONT:
         raise InputError(
             f"case {name}: its brain is lower in front than behind: does the header say upside "
             "down, or is the head pitched?"
         )
+
+
+def _check_whole(prepared: Prepared) -> bool:
+    """Whether some of the brain is missing above or below.
+
+    Raises:
+        InputError: too much of it.
+    """
+    inside = prepared.brain[:, 0].numpy().transpose(2, 1, 0)
+    shape = shape_of(inside, np.diag([*reversed(prepared.grid.axes_mm), 1.0]))
+    cut = [end for end in shape.flat_ends if end in ("top", "bottom")]
+    _, length, height = shape.extent_mm
+    if cut and height < MIN_HEIGHT_TO_LENGTH * length:
+        raise InputError(
+            f"case {prepared.case.name}: only a part of the brain is there, {height:.0f} mm high, "
+            f"with a flat end at the {' and '.join(cut)}; the weights are for whole brains"
+        )
+    return bool(cut)
 
 
 def agreement(prepared: Prepared, atlas: Atlas) -> float:
@@ -93,6 +120,8 @@ def check_contrast(prepared: Prepared, modality: str, t1_atlas: Atlas) -> None:
     Raises:
         InputError: it does not; the message says how much it agrees.
     """
+    if modality in LIKE_T1:
+        return
     value = agreement(prepared, t1_atlas)
     if (value >= T1_AGREEMENT) == (modality == "t1"):
         return

@@ -5,6 +5,7 @@ The maps are merged as rarities among healthy voxels; see `pipeline.maps.rarity`
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -16,28 +17,22 @@ import numpy as np
 from pipeline import __version__
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.several import as_paths
-from pipeline.detection.detect import DetectedCases, is_done
+from pipeline.detection.detect import DetectedCases, begin_anew, is_done
 from pipeline.detection.methods import OURS
-from pipeline.detection.source_maps import SourceMaps, write_result
-from pipeline.errors import InputError
+from pipeline.detection.source_maps import FUSED, SourceMaps, claim_result, write_result
+from pipeline.errors import InputError, printable
+from pipeline.files.case_name import case_folder
+from pipeline.files.folder.lock import locked
+from pipeline.files.images.reading import read_mask, read_volume_or_zeros
+from pipeline.files.images.volume import Volume, grid_difference, voxel_volume_ml
 from pipeline.files.names import ANOMALY_MAP, BRAIN_MASK, MAPS, RESULT, pseudo_healthy
-from pipeline.files.nifti import (
-    Volume,
-    grid_difference,
-    make_folder,
-    read_labels,
-    read_volume_or_zeros,
-    voxel_volume_ml,
-)
 from pipeline.files.provenance import command_line, software
 from pipeline.files.record.result import CaseResult, InputFile, Provenance, Threshold
+from pipeline.files.writing import make_folder
 from pipeline.maps.rarity import RULES, surprise
 from pipeline.maps.scoring import half_height, threshold_map
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.scores.case_metrics import top_mean
-
-FUSED = "fused"
-"""The method that a fused result names."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,9 @@ def fuse(
 
     def fuse_one(name: str) -> None:
         inputs = [cases[name] for cases in found]
-        _fuse_case(inputs, out_dir / name, options, overwrite=execution.overwrite)
+        folder = case_folder(out_dir, inputs[0].name)
+        with locked(folder):
+            _fuse_case(inputs, folder, options, overwrite=execution.overwrite)
 
     todo = {name: name for name in common}
     outcomes = each_case(todo, fuse_one, description="fusing", execution=execution)
@@ -132,7 +129,8 @@ def _results_of(folder: Path) -> dict[str, Path]:
         raise InputError(f"{folder}: no such folder; give one that `anomap detect` left")
     inner = folder / MAPS / OURS
     root = inner if inner.is_dir() else folder
-    cases = {path.parent.name: path.parent for path in sorted(root.glob(f"*/{RESULT}"))}
+    there = [path.parent for path in sorted(root.glob(f"[!.]*/{RESULT}"))]
+    cases = {printable(path.name): path for path in there}
     if not cases:
         raise InputError(f"{folder}: no results in it; expected <case>/{RESULT}, as detect leaves")
     return cases
@@ -174,18 +172,15 @@ def _fuse_case(
 ) -> None:
     start = time.monotonic()
     results = [_result_of(folder) for folder in folders]
+    _check_differ(folders, [made for _, made in results])
     provenance = _provenance(results, settings)
     if not overwrite and is_done(out, provenance):
         return
+    claim_result(out, provenance.modalities)
     parts = [_read(folder, *result) for folder, result in zip(folders, results, strict=True)]
+    _check_grids(parts)
     first = parts[0].anomaly
-    for part in parts[1:]:
-        if grid_difference(part.anomaly, first):
-            raise InputError(
-                f"{part.anomaly.path} and {first.path} lie on different grids: bring the scans of "
-                "a case to one grid (co-register them), and detect again"
-            )
-    (out / RESULT).unlink(missing_ok=True)
+    begin_anew(out)
     brain = np.any([part.brain for part in parts], axis=0)
     maps = _merged(parts, brain, settings, provenance)
     result = _fused_result(out.name, parts, maps, brain, settings.rule)
@@ -198,6 +193,16 @@ def _fuse_case(
     write_result(out, first.affine, brain, maps, result.model_copy(update=described))
 
 
+def _check_grids(parts: Sequence[_Part]) -> None:
+    first = parts[0].anomaly
+    for part in parts[1:]:
+        if grid_difference(part.anomaly, first):
+            raise InputError(
+                f"{part.anomaly.path} and {first.path} lie on different grids: bring the scans of "
+                "a case to one grid (co-register them), and detect again"
+            )
+
+
 def _merged(
     parts: Sequence[_Part], brain: np.ndarray, settings: FusionOptions, provenance: Provenance
 ) -> SourceMaps:
@@ -206,7 +211,8 @@ def _merged(
     cut = half_height(merged[brain], settings.decades(len(parts)), provenance.half_height)
     voxel_ml = voxel_volume_ml(parts[0].anomaly.affine)
     mask = threshold_map(merged, cut, voxel_ml, provenance.min_component_ml)
-    return SourceMaps(merged, mask, cut, _pseudo_healthy(parts, provenance.modalities))
+    restored = _pseudo_healthy(parts, provenance.modalities)
+    return SourceMaps(merged, mask, cut, restored, parts[0].anomaly.forms)
 
 
 def _fused_result(
@@ -227,7 +233,7 @@ def _fused_result(
         cut=maps.cut,
         evaluations_per_slice=sum(result.evaluations_per_slice or 0 for result in results),
         slices=max(result.slices for result in results),
-        notes=tuple(note for result in results for note in result.notes),
+        notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
         inputs=_inputs(parts),
         software=software(),
         command=command_line(),
@@ -254,18 +260,36 @@ def _result_of(folder: Path) -> tuple[CaseResult, Provenance]:
     return result, result.provenance
 
 
+def _check_differ(folders: Sequence[Path], made: Sequence[Provenance]) -> None:
+    """See that no result is a copy of another.
+
+    Raises:
+        InputError: one is, and would count twice.
+    """
+    known = [i for i, one in enumerate(made) if one.inputs and all(f.sha256 for f in one.inputs)]
+    for i, j in itertools.combinations(known, 2):
+        if not made[i].changes(made[j]):
+            raise InputError(
+                f"{folders[i]} and {folders[j]}: one result twice, of the same scan, weights, "
+                "settings and seed; it would count twice"
+            )
+
+
 def _provenance(
     results: Sequence[tuple[CaseResult, Provenance]], settings: FusionOptions
 ) -> Provenance:
     """All that a fused result depends on; `pipeline.detection.detect.is_done` compares it."""
     before = tuple(provenance for _, provenance in results)
-    inputs: dict[InputFile, None] = dict.fromkeys(file for one in before for file in one.inputs)
+    # The same content once, whatever its name; a file of a former version is known by its name.
+    inputs: dict[object, InputFile] = {}
+    for file in (file for one in before for file in one.inputs):
+        inputs.setdefault(file.identity if file.sha256 else (file.path, file.channel), file)
     modalities = dict.fromkeys(modality for one in before for modality in one.modalities)
     return Provenance(
         anomap=__version__,
         method=FUSED,
         settings=settings.as_dict(),
-        inputs=tuple(inputs),
+        inputs=tuple(inputs.values()),
         modalities=tuple(modalities),
         half_height=min(one.half_height for one in before),
         min_component_ml=max(one.min_component_ml for one in before),
@@ -277,25 +301,36 @@ def _inputs(parts: Sequence[_Part]) -> dict[str, str]:
     """Modality -> image of all of them.
 
     Raises:
-        InputError: two of them used another image of one modality.
+        InputError: two of them used images of one modality that differ in content.
     """
-    inputs: dict[str, str] = {}
+    first: dict[str, tuple[str, str | None]] = {}
     for part in parts:
+        hashes = {file.role: file.sha256 for file in part.provenance.inputs}
         for modality, path in part.result.inputs.items():
-            if Path(inputs.setdefault(modality, path)).resolve() != Path(path).resolve():
+            image = (path, hashes.get(modality))
+            if not _same_image(first.setdefault(modality, image), image):
                 raise InputError(
-                    f"{part.folder.name}: the {modality} image is {inputs[modality]} for one run "
-                    f"and {path} for another; fuse results of the same scans"
+                    f"{part.folder.name}: the {modality} image is {first[modality][0]} for one run "
+                    f"and {path} for another, and they differ; fuse results of the same scans"
                 )
-    return inputs
+    return {modality: path for modality, (path, _) in first.items()}
+
+
+def _same_image(one: tuple[str, str | None], other: tuple[str, str | None]) -> bool:
+    """Whether path and hash are of one image: by the hashes, or without them by the paths."""
+    (path, content), (other_path, other_content) = one, other
+    if content and other_content:
+        return content == other_content
+    return Path(path).resolve() == Path(other_path).resolve()
 
 
 def _read(folder: Path, result: CaseResult, provenance: Provenance) -> _Part:
+    result.check_files(folder, (ANOMALY_MAP, BRAIN_MASK))
     anomaly = read_volume_or_zeros(folder / ANOMALY_MAP)
-    mask = read_labels(folder / BRAIN_MASK)
+    mask = read_mask(folder / BRAIN_MASK)
     if grid_difference(mask, anomaly):
         raise InputError(f"{mask.path}: not on the grid of {anomaly.path}; detect again")
-    brain = mask.data > 0
+    brain = mask.data
     if not brain.any():
         raise InputError(f"{mask.path}: empty")
     try:

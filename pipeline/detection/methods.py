@@ -1,42 +1,54 @@
 """Methods by name: a prepared case to its anomaly map. Ours, and what it is compared with.
 
-To add a method: write a function from a prepared case to a map and enter it in `BASELINES`, or name
-a recipe and the noise that its network was trained with and enter it in `NETWORK_METHODS`.
+What is no method (filter, smoothing, weight at the edge, level of the case, half height, small
+parts) is the same for all: every method takes it over from the recipe of the run, and the same
+methods without any of it are there under ``<name>_raw``.
+
+To add a method: enter a recipe in `BASELINES` (no network), or a recipe and the noise that its
+network was trained with in `NETWORK_METHODS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from pipeline.cases.transforms import Prepared
 from pipeline.detection.case_work import CaseWork
-from pipeline.detection.normative import INTENSITY, RESIDUAL
+from pipeline.detection.normative import INTENSITY, RESIDUAL, mean_brain
 from pipeline.detection.recipe import (
     MapResult,
     RestoredMap,
-    brightness,
-    darkness,
-    in_brain_median,
+    finished_map,
+    image_factors,
+    lesion_factor,
     recipe_map,
-    unusual,
+    settings_of,
+    structure_factor,
 )
 from pipeline.errors import InputError
-from pipeline.maps.scoring import blur, residual_map
+from pipeline.maps.lesions.network import weights_sha256
+from pipeline.maps.scoring import Factor, blur, residual_map
 from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model, needs_residual_atlas
 
-BASELINE_MEDIAN_MM = 10.0
 BLUR_SIGMA_MM = 8.0
 
-BRAIN_DAMAGE = DetectionConfig(
-    timesteps=(200,), draws=1, residual="squared", median_mm=0, edge_mm=0, min_component_ml=0
+FINISH = (
+    *("median_mm", "smoothing_mm", "edge_mm", "case_quantile"),
+    *("half_height", "min_component_ml"),
 )
-"""One-shot x_0 at t = 200 and the squared error, as brain_damage has it."""
+"""Settings of a recipe that say nothing of what is anomalous: all methods of a table share them."""
+RAW = DetectionConfig(residual_power=0, median_mm=0, edge_mm=0, min_component_ml=0)
+"""No factor and no step: what the recipes of plain methods start from."""
+_OF_IMAGE = ("residual", "intensity_power", "normative_power", "asymmetry_power")
+
+BRAIN_DAMAGE = replace(RAW, timesteps=(200,), draws=1, residual="squared", residual_power=1)
+"""One-shot x_0 at t = 200 and the squared error: brain_damage's rule, with the network of a run."""
 
 ANODDPM = replace(BRAIN_DAMAGE, reconstruction="chain", timesteps=(250,))
 """The partial chain from t = 250 with simplex noise in every reverse step (Wyatt et al. 2022).
@@ -46,14 +58,17 @@ to signal ratio of 0.46; t = 250 on the cosine schedule with unit variance has 0
 """
 
 
-DAE = replace(
-    BRAIN_DAMAGE, reconstruction="clean", residual="absolute", median_mm=BASELINE_MEDIAN_MM
-)
-"""A denoising autoencoder (Kascenas et al., MIDL 2022): trained with coarse noise, which is left
-out at test; the absolute error after a median filter."""
+DAE = replace(BRAIN_DAMAGE, reconstruction="clean", residual="absolute")
+"""A denoising autoencoder (after Kascenas et al., MIDL 2022): trained with coarse noise, which is
+left out at test; the absolute error."""
 
 
 # Kinds of methods ---------------------------------------------------------------------------------
+
+
+Recipe = Callable[[DetectionConfig], DetectionConfig]
+Further = Callable[[CaseWork, Model | None], tuple[Factor, Tensor | None]]
+"""A factor that a recipe has no name for, and the image that it was taken against, if any."""
 
 
 @dataclass(frozen=True)
@@ -77,100 +92,73 @@ class ReadyMethod:
     atlases_sha256: str | None = None
 
 
-class Method(Protocol):
-    """A way to an anomaly map. Runs are given by the noise that they restore from."""
+@dataclass(frozen=True)
+class PlainMethod:
+    """A map without a network: of the image alone, or against the atlas of the intensity.
 
-    @property
-    def summary(self) -> str:
-        """One line for tables."""
+    Attributes:
+        recipe: what it makes of the run's own recipe, of which its image factors are taken.
+        further: one more factor.
+        of_atlas: whether that needs the atlas.
+        evaluations: of the lesion network a slice.
+    """
 
-    @property
-    def by_default(self) -> bool:
-        """Whether a benchmark runs it unasked."""
+    recipe: Recipe
+    summary: str
+    further: Further | None = None
+    of_atlas: bool = False
+    evaluations: int = 0
+    by_default: bool = True
 
     def needed_atlases(self, recipe: DetectionConfig) -> set[str]:
         """Names of the atlases that it uses of a run of this recipe."""
+        own = self.recipe(recipe)
+        uses = self.of_atlas or own.normative_power or own.asymmetry_power
+        return {INTENSITY} if uses else set()
 
     def missing(self, models: Mapping[str, Model]) -> str | None:
-        """What it lacks with these runs; None where it can be computed."""
+        """What it lacks with these runs, by their noise; None where it can be computed."""
+        full = _recipe_of(models)
+        if self.evaluations and not weights_sha256():
+            return "the weights of the lesion network are not in this copy of anomap"
+        if self.further is None and not _has_image_factor(self.recipe(full)):
+            return "the recipe of this run has no factor without its network"
+        for model in models.values():
+            return _missing_atlases(self.needed_atlases(full), model.atlases, str(model.path))
+        return _missing_atlases(self.needed_atlases(full), {}, "no run is given")
 
     def ready(self, models: Mapping[str, Model]) -> ReadyMethod:
-        """The method with its run.
+        """The method with its run; the recipe of the run for simplex noise counts, or the first's.
 
         Raises:
             InputError: it lacks something; see `missing`.
         """
-
-
-@dataclass(frozen=True)
-class PlainMethod:
-    """A map of the image alone.
-
-    Attributes:
-        compute: the map of a prepared case.
-        settings: all that it does, for the record.
-    """
-
-    compute: Callable[[Prepared], MapResult]
-    summary: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    by_default: bool = True
-
-    def needed_atlases(self, recipe: DetectionConfig) -> set[str]:
-        """None."""
-        return set()
-
-    def missing(self, models: Mapping[str, Model]) -> str | None:
-        """Nothing."""
-        return None
-
-    def ready(self, models: Mapping[str, Model]) -> ReadyMethod:
-        """See `Method.ready`; no run is used."""
-        return ReadyMethod(self._map, self.settings)
-
-    def _map(self, work: CaseWork, seed: int) -> MapResult:
-        return self.compute(work.prepared)
-
-
-@dataclass(frozen=True)
-class AtlasMethod:
-    """A map of the image against the atlas of the intensity, whatever noise a run is of.
-
-    Attributes:
-        compute: the map of a case.
-        settings: all that it does, for the record.
-    """
-
-    compute: Callable[[CaseWork, Model], MapResult]
-    summary: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    by_default: bool = True
-
-    def needed_atlases(self, recipe: DetectionConfig) -> set[str]:
-        """That of the intensity."""
-        return {INTENSITY}
-
-    def missing(self, models: Mapping[str, Model]) -> str | None:
-        """The atlas, or a run; see `Method.missing`."""
-        for model in models.values():
-            return _missing_atlases({INTENSITY}, model.atlases, str(model.path))
-        return _missing_atlases({INTENSITY}, {}, "no run is given")
-
-    def ready(self, models: Mapping[str, Model]) -> ReadyMethod:
-        """See `Method.ready`; of several runs the first is used."""
         if (reason := self.missing(models)) is not None:
             raise InputError(reason)
-        model = next(iter(models.values()))
+        full = _recipe_of(models)
+        own = self.recipe(full)
+        model = next(iter(models.values()), None)
+        used = model if self.needed_atlases(full) else None
         return ReadyMethod(
-            partial(self._map, model),
-            self.settings,
-            false_positive_rate=model.config.detection.false_positive_rate,
-            weights_sha256=model.weights_sha256,
-            atlases_sha256=model.atlases_sha256,
+            partial(self._map, used, own),
+            settings_of(own, (*_OF_IMAGE, *FINISH), asks_lesions=bool(self.evaluations)),
+            min_component_ml=own.min_component_ml,
+            half_height=own.half_height,
+            false_positive_rate=full.false_positive_rate,
+            weights_sha256=used.weights_sha256 if used else None,
+            atlases_sha256=used.atlases_sha256 if used else None,
         )
 
-    def _map(self, model: Model, work: CaseWork, seed: int) -> MapResult:
-        return self.compute(work, model)
+    def _map(
+        self, model: Model | None, own: DetectionConfig, work: CaseWork, seed: int
+    ) -> MapResult:
+        factors = image_factors(work, model, own)
+        healthy = None
+        if self.further is not None:
+            factor, healthy = self.further(work, model)
+            factors.append(factor)
+        made = finished_map(factors, work.prepared, own)
+        return MapResult(made, healthy, evaluations=self.evaluations)
 
 
 @dataclass(frozen=True)
@@ -182,7 +170,7 @@ class NetworkMethod:
         noise: what the network must have been trained with.
     """
 
-    recipe: Callable[[DetectionConfig], DetectionConfig]
+    recipe: Recipe
     summary: str
     noise: str = "simplex"
     by_default: bool = True
@@ -194,23 +182,23 @@ class NetworkMethod:
         return needed | ({RESIDUAL} if needs_residual_atlas(own) else set())
 
     def missing(self, models: Mapping[str, Model]) -> str | None:
-        """A run of its noise, or atlases of that; see `Method.missing`."""
+        """See `PlainMethod.missing`."""
         if self.noise not in models:
             return f"needs a run trained with `--noise {self.noise}`; give it as a further --model"
         model = models[self.noise]
-        needed = self.needed_atlases(model.config.detection)
+        needed = self.needed_atlases(_recipe_of(models))
         return _missing_atlases(needed, model.atlases, str(model.path))
 
     def ready(self, models: Mapping[str, Model]) -> ReadyMethod:
-        """See `Method.ready`."""
+        """See `PlainMethod.ready`."""
         if (reason := self.missing(models)) is not None:
             raise InputError(reason)
         model = models[self.noise]
-        full = model.config.detection
+        full = _recipe_of(models)
         own = self.recipe(full)
         return ReadyMethod(
-            partial(self._map, model),
-            asdict(own),
+            partial(self._map, model, own),
+            settings_of(own),
             min_component_ml=own.min_component_ml,
             half_height=own.half_height,
             false_positive_rate=full.false_positive_rate,
@@ -219,14 +207,27 @@ class NetworkMethod:
         )
 
     def compute(self, work: CaseWork, model: Model, seed: int) -> RestoredMap:
+        """The map of a case by the recipe of one run."""
+        return self._map(model, self.recipe(model.config.detection), work, seed)
+
+    def _map(self, model: Model, own: DetectionConfig, work: CaseWork, seed: int) -> RestoredMap:
         """The map of a case, by the recipe with timesteps that a short diffusion has too."""
-        own = self.recipe(model.config.detection)
         last = model.scheduler.num_train_timesteps - 1
         within = replace(own, timesteps=tuple(min(t, last) for t in own.timesteps))
         return recipe_map(work, model, within, seed)
 
-    def _map(self, model: Model, work: CaseWork, seed: int) -> RestoredMap:
-        return self.compute(work, model, seed)
+
+Method = PlainMethod | NetworkMethod
+
+
+def _recipe_of(models: Mapping[str, Model]) -> DetectionConfig:
+    """The recipe whose steps all methods share: of the run for ours, or of the first; or `RAW`."""
+    model = models.get("simplex") or next(iter(models.values()), None)
+    return RAW if model is None else model.config.detection
+
+
+def _has_image_factor(recipe: DetectionConfig) -> bool:
+    return bool(recipe.intensity_power or recipe.normative_power or recipe.asymmetry_power)
 
 
 def _missing_atlases(needed: set[str], atlases: Mapping[str, Any], where: str) -> str | None:
@@ -245,69 +246,90 @@ def _missing_atlases(needed: set[str], atlases: Mapping[str, Any], where: str) -
 # Functions with names, so that a detector can be handed to another process.
 
 
-def _brightness(prepared: Prepared) -> MapResult:
-    return MapResult(brightness(prepared))
-
-
-def _darkness(prepared: Prepared) -> MapResult:
-    return MapResult(darkness(prepared))
-
-
-def _median_of_brightness(prepared: Prepared) -> MapResult:
-    return MapResult(in_brain_median(brightness(prepared), prepared, BASELINE_MEDIAN_MM))
-
-
-def _median_of_unusual(work: CaseWork, model: Model) -> MapResult:
-    how_unusual = unusual(work, model, "absolute")
-    return MapResult(in_brain_median(how_unusual, work.prepared, BASELINE_MEDIAN_MM))
-
-
-def _blur_residual(prepared: Prepared) -> MapResult:
-    blurred = blur(prepared.slices, prepared.brain, prepared.grid, BLUR_SIGMA_MM)
-    restored = torch.where(prepared.brain, blurred, prepared.slices)
-    return MapResult(residual_map(prepared.slices, restored, prepared.brain, "absolute"), restored)
-
-
 def _own(full: DetectionConfig) -> DetectionConfig:
     """The run's own recipe."""
     return full
 
 
-def _fixed(recipe: DetectionConfig, full: DetectionConfig) -> DetectionConfig:
-    """A recipe, whatever the run's own."""
-    return recipe
+def _fixed(rule: DetectionConfig, full: DetectionConfig) -> DetectionConfig:
+    """A rule, with the steps that all methods of a run share."""
+    return _with_settings(rule, FINISH, full)
+
+
+def _without_network(full: DetectionConfig) -> DetectionConfig:
+    """The run's own recipe less all that needs its network."""
+    return replace(full, residual_power=0, ssim_power=0, spread_power=0, lesion_power=0)
 
 
 def _partly(keys: Sequence[str], full: DetectionConfig) -> DetectionConfig:
-    """`BRAIN_DAMAGE` with some settings of the run's own recipe."""
-    return replace(BRAIN_DAMAGE, **{key: getattr(full, key) for key in keys})
+    """`RAW` with some settings of the run's own recipe, and all that concerns the mask alone."""
+    return _with_settings(RAW, (*keys, "half_height", "min_component_ml"), full)
 
 
-OURS, FIRST_STEP = "anomap", "brain_damage"
-BASELINES: dict[str, PlainMethod | AtlasMethod] = {
-    "intensity": PlainMethod(_brightness, "normalised intensity, bright is anomalous"),
-    "intensity_dark": PlainMethod(_darkness, "normalised intensity, dark is anomalous"),
-    "intensity_median": PlainMethod(
-        _median_of_brightness,
-        "intensity after a 3-D median filter",
-        settings={"median_mm": BASELINE_MEDIAN_MM},
+def _raw(recipe: Recipe, full: DetectionConfig) -> DetectionConfig:
+    """A recipe without the steps that all methods share."""
+    return _with_settings(recipe(full), FINISH, RAW)
+
+
+def _with_settings(
+    recipe: DetectionConfig, keys: Sequence[str], of: DetectionConfig
+) -> DetectionConfig:
+    return replace(recipe, **{key: getattr(of, key) for key in keys})
+
+
+def _blur_residual(work: CaseWork, model: Model | None) -> tuple[Factor, Tensor | None]:
+    prepared = work.prepared
+    blurred = blur(prepared.slices, prepared.brain, prepared.grid, BLUR_SIGMA_MM)
+    restored = torch.where(prepared.brain, blurred, prepared.slices)
+    distance = residual_map(prepared.slices, restored, prepared.brain, "absolute")
+    return Factor(distance, 1.0, 0.0), restored
+
+
+def _unlike_atlas(work: CaseWork, model: Model | None) -> tuple[Factor, Tensor | None]:
+    if model is None:
+        raise InputError("no run is given, so there is no atlas")
+    mean = mean_brain(work, model)
+    power = model.config.detection.ssim_power or 1.0
+    return structure_factor(work.prepared, mean, power), mean
+
+
+def _likely_lesion(work: CaseWork, model: Model | None) -> tuple[Factor, Tensor | None]:
+    return lesion_factor(work, 1.0), work.marked().healthy
+
+
+OURS = "anomap"
+BRIGHT = replace(RAW, residual="positive", intensity_power=1.0)
+DARK = replace(BRIGHT, residual="negative")
+AT_PLACE = replace(RAW, residual="absolute", normative_power=1.0)
+BASELINES: dict[str, PlainMethod] = {
+    "no_network": PlainMethod(
+        _without_network, "the recipe of the run less all that its network adds"
     ),
-    "normative": AtlasMethod(
-        _median_of_unusual,
-        "|z| of the intensity at its place among healthy brains, after a 3-D median filter",
-        settings={"median_mm": BASELINE_MEDIAN_MM},
+    "atlas_ssim": PlainMethod(
+        _without_network,
+        "the same, and the structure (SSIM) against the mean healthy brain in place of the "
+        "restored image",
+        further=_unlike_atlas,
+        of_atlas=True,
+    ),
+    "intensity": PlainMethod(partial(_fixed, BRIGHT), "normalised intensity, bright is anomalous"),
+    "intensity_dark": PlainMethod(partial(_fixed, DARK), "normalised intensity, dark is anomalous"),
+    "normative": PlainMethod(
+        partial(_fixed, AT_PLACE), "|z| of the intensity at its place among healthy brains"
     ),
     "blur_residual": PlainMethod(
-        _blur_residual,
-        "distance to a Gaussian blur of the image",
-        settings={"sigma_mm": BLUR_SIGMA_MM},
+        partial(_fixed, RAW), "distance to a Gaussian blur of the image", further=_blur_residual
     ),
 }
 """Those of `METHODS` without a network."""
+LESION_NETWORK = PlainMethod(
+    partial(_fixed, RAW), "the network for any contrast alone", _likely_lesion, evaluations=1
+)
 NETWORK_METHODS: dict[str, NetworkMethod] = {
     OURS: NetworkMethod(_own, "the full recipe of the run"),
     "brain_damage": NetworkMethod(
-        partial(_fixed, BRAIN_DAMAGE), "one-shot x_0 at t = 200, squared error"
+        partial(_fixed, BRAIN_DAMAGE),
+        "brain_damage's rule on the run's network: one-shot x_0 at t = 200, squared error",
     ),
     "gaussian_one_shot": NetworkMethod(
         partial(_fixed, BRAIN_DAMAGE), "the same with Gaussian noise (DDPM)", noise="gaussian"
@@ -325,38 +347,53 @@ NETWORK_METHODS: dict[str, NetworkMethod] = {
 }
 """Those of `METHODS` that need a network, the steps of the ladder among them."""
 
-_STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    # From brain_damage's one-shot to the recipe of a run: what is taken over at each step.
-    "with_way_back": (
-        "the way back of the recipe (one-shot, chain, DDIM)",
-        ("reconstruction", "chain_stride", "coherent_noise"),
-    ),
-    "with_residual": ("the sign and norm of the residual", ("residual",)),
-    "with_draws": ("several draws of noise", ("draws",)),
-    "with_timesteps": ("several timesteps", ("timesteps",)),
-    "with_median": ("a 3-D median filter", ("median_mm",)),
-    "with_edge": ("less weight at the brain's edge", ("edge_mm",)),
-    "with_z_scores": ("the residual standardised at its place", ("standardise",)),
-    "with_intensity": ("the intensity as a factor", ("intensity_power",)),
+_PLAIN_STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    # What is taken over from the recipe of a run at each step, the network last.
+    "with_intensity": ("the normalised intensity", ("residual", "intensity_power")),
     "with_place": ("how unusual the intensity is at its place", ("normative_power",)),
     "with_asymmetry": ("left against right", ("asymmetry_power",)),
-    "with_structure": ("structure (SSIM)", ("ssim_power",)),
-    "with_spread": ("the spread over draws", ("spread_power",)),
-    "with_residual_power": ("the residual's own power among the factors", ("residual_power",)),
+    "with_median": ("a 3-D median filter", ("median_mm",)),
+    "with_edge": ("less weight at the brain's edge", ("edge_mm",)),
     "with_smoothing": ("a Gaussian on the map", ("smoothing_mm",)),
     "with_level": ("division by the case's own level", ("case_quantile",)),
 }
+_RESTORING = ("reconstruction", "chain_stride", "coherent_noise", "draws", "timesteps")
+_NETWORK_STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "with_structure": ("structure (SSIM) against the restored image", (*_RESTORING, "ssim_power")),
+    "with_spread": ("the spread over draws", (*_RESTORING, "spread_power")),
+    "with_residual": ("the residual", (*_RESTORING, "residual_power", "standardise")),
+    "with_lesions": ("the network for any contrast", ("lesion_power",)),
+}
+_STEPS = {**_PLAIN_STEPS, **_NETWORK_STEPS}
 
 
-def _step(name: str) -> NetworkMethod:
+def _step(name: str) -> Method:
     """One step of the ladder, on top of those before it; the last step is the recipe itself."""
     names = list(_STEPS)
     taken = [key for step in names[: names.index(name) + 1] for key in _STEPS[step][1]]
+    kind = PlainMethod if name in _PLAIN_STEPS else NetworkMethod
     summary = f"the step before, and {_STEPS[name][0]}"
-    return NetworkMethod(partial(_partly, taken), summary, by_default=False)
+    return kind(partial(_partly, taken), summary, by_default=False)
 
 
-LADDER = (FIRST_STEP, *_STEPS, OURS)
-"""Methods of an ablation: one lever at a time, each on top of those before."""
-NETWORK_METHODS |= {name: _step(name) for name in _STEPS}
-METHODS: dict[str, Method] = {OURS: NETWORK_METHODS[OURS], **BASELINES, **NETWORK_METHODS}
+def _raw_of(method: Method) -> Method:
+    return replace(
+        method,
+        recipe=partial(_raw, method.recipe),
+        summary=f"{method.summary}; without any further step",
+        by_default=False,
+    )
+
+
+_OF_BOTH: dict[str, Method] = {OURS: NETWORK_METHODS[OURS], **BASELINES}
+_OF_BOTH |= {"lesion_network": LESION_NETWORK, **NETWORK_METHODS}
+RAW_METHODS = {f"{name}_raw": _raw_of(method) for name, method in _OF_BOTH.items()}
+"""Every method without the steps that all share."""
+LADDER = (*_STEPS, OURS)
+"""Methods of an ablation: one lever at a time, each on top of those before, the network last."""
+METHODS: dict[str, Method] = {
+    **_OF_BOTH,
+    **{name: _step(name) for name in _STEPS},
+    **RAW_METHODS,
+}
+NETWORK_METHODS |= {n: m for n, m in METHODS.items() if isinstance(m, NetworkMethod)}

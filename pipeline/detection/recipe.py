@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from pipeline.cases.transforms import Prepared
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.normative import INTENSITY, RESIDUAL, as_quantities, z_scores
 from pipeline.detection.reconstruction import evaluations_per_slice
+from pipeline.maps.lesions.network import weights_sha256
 from pipeline.maps.scoring import (
     RESIDUALS,
     Factor,
@@ -26,8 +28,9 @@ from pipeline.maps.symmetry import asymmetry, find_midplane
 from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model
 
-FLOOR, RAW_FLOOR = 0.3, 0.05
-"""Of the factors of a map: in healthy standard deviations, and in units of the intensity range."""
+FLOOR, RAW_FLOOR, LESION_FLOOR = 0.3, 0.05, 0.1
+"""Of the factors of a map: in healthy standard deviations, in units of the intensity range, and of
+a probability."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class RestoredMap(MapResult):
 def recipe_map(work: CaseWork, model: Model, config: DetectionConfig, seed: int) -> RestoredMap:
     """The map of a detection recipe: reconstruct, residual, and what else the recipe multiplies.
 
-    The residuals of the timesteps are averaged; each is taken against the mean of its draws.
+    The residuals of the timesteps are averaged; each is taken against the mean of its draws. Where
+    the lesion network is asked, the pseudo-healthy image is what it makes of the scan, which is
+    sharper and keeps less of a tumour; else the mean of what was restored.
 
     Returns:
         The map ``(N, 1, H, W)``, >= 0, higher = more anomalous, and the image ``(N, C, H, W)``
@@ -66,47 +71,113 @@ def recipe_map(work: CaseWork, model: Model, config: DetectionConfig, seed: int)
     Raises:
         InputError: the recipe needs an atlas that the run does not have.
     """
-    prepared = work.prepared
     draws = work.restored(model, config, seed)
     restored = draws.slices.mean(1)
-    pseudo_healthy = restored.mean(0)
-
-    def filtered(values: Tensor) -> Tensor:
-        return in_brain_median(values, prepared, config.median_mm)
-
-    candidates: tuple[tuple[float, float, Callable[[], Tensor]], ...] = (
-        (config.intensity_power, 0.0, lambda: filtered(_intensity(prepared, config.residual))),
-        (config.normative_power, FLOOR, lambda: filtered(unusual(work, model, config.residual))),
-        (config.asymmetry_power, FLOOR, lambda: _one_sided(work, model, config)),
-        (
-            config.residual_power,
-            FLOOR if config.standardise else RAW_FLOOR,
-            lambda: filtered(_residual(work, restored, model, config)),
-        ),
-        (
-            config.ssim_power,
-            RAW_FLOOR,
-            lambda: filtered(dissimilarity_map(prepared.slices, pseudo_healthy, prepared.brain)),
-        ),
-        (config.spread_power, RAW_FLOOR, lambda: filtered(_spread(draws.slices))),
+    factors = (
+        *image_factors(work, model, config),
+        *_network_factors(work, draws.slices, model, config),
     )
-    factors = [Factor(make(), power, floor) for power, floor, make in candidates if power]
     return RestoredMap(
-        _finished(product_map(factors), prepared, config),
-        pseudo_healthy=pseudo_healthy,
-        evaluations=evaluations_per_slice(config),
+        finished_map(factors, work.prepared, config),
+        pseudo_healthy=work.marked().healthy if config.lesion_power else restored.mean(0),
+        evaluations=evaluations_per_slice(config) + bool(config.lesion_power),
         earlier_seconds=draws.earlier_seconds,
     )
 
 
-def _finished(product: Tensor, prepared: Prepared, config: DetectionConfig) -> Tensor:
-    """The product of the factors within the brain: smoothed, weighted at the edge, levelled."""
-    anomaly_map = product * prepared.brain
+def image_factors(work: CaseWork, model: Model | None, config: DetectionConfig) -> list[Factor]:
+    """The factors of a recipe that no network is asked for.
+
+    Args:
+        model: the run whose atlas is taken; None where the recipe needs none.
+
+    Returns:
+        Each with values ``(N, 1, H, W)``, >= 0, higher = more anomalous, not filtered.
+
+    Raises:
+        InputError: the recipe needs an atlas that the run does not have.
+    """
+    factors = []
+    if config.intensity_power:
+        values = _intensity(work.prepared, config.residual)
+        factors.append(Factor(values, config.intensity_power, 0.0))
+    if model is not None and config.normative_power:
+        values = unusual(work, model, config.residual)
+        factors.append(Factor(values, config.normative_power, FLOOR))
+    if model is not None and config.asymmetry_power:
+        values = _one_sided(work, model, config)
+        # The sides are compared after the filter.
+        factors.append(Factor(values, config.asymmetry_power, FLOOR, is_filtered=True))
+    return factors
+
+
+def structure_factor(prepared: Prepared, healthy: Tensor, power: float) -> Factor:
+    """How much a case differs in structure from a healthy image ``(N, C, H, W)`` in [-1, 1]."""
+    values = dissimilarity_map(prepared.slices, healthy, prepared.brain)
+    return Factor(values, power, RAW_FLOOR)
+
+
+def _network_factors(
+    work: CaseWork, draws: Tensor, model: Model, config: DetectionConfig
+) -> list[Factor]:
+    """The factors from restored slices ``(T, D, N, C, H, W)``; see `image_factors`."""
+    restored = draws.mean(1)
+    factors = []
+    if config.residual_power:
+        floor = FLOOR if config.standardise else RAW_FLOOR
+        values = _residual(work, restored, model, config)
+        factors.append(Factor(values, config.residual_power, floor))
+    if config.ssim_power:
+        factors.append(structure_factor(work.prepared, restored.mean(0), config.ssim_power))
+    if config.spread_power:
+        factors.append(Factor(_spread(draws), config.spread_power, RAW_FLOOR))
+    if config.lesion_power:
+        factors.append(lesion_factor(work, config.lesion_power))
+    return factors
+
+
+def settings_of(
+    config: DetectionConfig, keys: Sequence[str] = (), *, asks_lesions: bool = False
+) -> dict[str, Any]:
+    """What a recipe does, for the record; of the lesion network only where it is asked.
+
+    Args:
+        keys: of what is said; all where none is given.
+        asks_lesions: whether the network is asked though its power is 0.
+    """
+    settings = {key: value for key, value in asdict(config).items() if not keys or key in keys}
+    if config.lesion_power or asks_lesions:
+        return settings | {"lesion_network_sha256": weights_sha256()}
+    settings.pop("lesion_power", None)
+    return settings
+
+
+def lesion_factor(work: CaseWork, power: float) -> Factor:
+    """The probability of a lesion by the network for any contrast, ``(N, 1, H, W)`` in 0..1."""
+    return Factor(work.marked().probability, power, LESION_FLOOR)
+
+
+def finished_map(factors: Sequence[Factor], prepared: Prepared, config: DetectionConfig) -> Tensor:
+    """Factors to a map: filtered, multiplied within the brain, smoothed, weighted, levelled.
+
+    Args:
+        factors: with values ``(N, 1, H, W)``.
+        config: its median, smoothing, edge and level are applied.
+
+    Returns:
+        ``(N, 1, H, W)``, >= 0, higher = more anomalous.
+    """
+    filtered = [
+        factor
+        if factor.is_filtered
+        else replace(factor, values=in_brain_median(factor.values, prepared, config.median_mm))
+        for factor in factors
+    ]
+    anomaly_map = product_map(filtered) * prepared.brain
     if config.smoothing_mm:
         anomaly_map = blur(anomaly_map, prepared.brain, prepared.grid, config.smoothing_mm)
-    anomaly_map *= edge_weight(prepared.brain, prepared.grid, config.edge_mm)
-    anomaly_map /= case_level(anomaly_map[prepared.brain].numpy(), config.case_quantile)
-    return anomaly_map
+    anomaly_map = anomaly_map * edge_weight(prepared.brain, prepared.grid, config.edge_mm)
+    return anomaly_map / case_level(anomaly_map[prepared.brain].numpy(), config.case_quantile)
 
 
 def brightness(prepared: Prepared) -> Tensor:

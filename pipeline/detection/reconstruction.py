@@ -14,7 +14,7 @@ from pipeline.run.model import Model
 BATCH_SIZE = 32
 
 Key = tuple[int | str, ...]
-"""Of a draw of noise: seed, case, timestep, draw, step."""
+"""Of a draw of noise: seed, content of the case, timestep, draw, step."""
 
 
 def chain_path(timestep: int, stride: int = 1) -> list[int]:
@@ -49,19 +49,19 @@ def reconstruct(
     slices: Tensor,
     config: DetectionConfig,
     *,
-    case: str,
+    content: str,
     seed: int,
     positions: Sequence[int] | None = None,
 ) -> Tensor:
     """Restore slices from every timestep of a recipe.
 
-    The noise of a slice depends on (seed, case, slice, t, draw, step) alone, so the result does not
-    depend on the batch size or on what else is processed. Coherent noise is one volume for each
-    (seed, case, t, draw, step), cut at the slices.
+    The noise of a slice depends on (seed, content, slice, t, draw, step) alone, so the result does
+    not depend on names, on the batch size or on what else is processed. Coherent noise is one
+    volume for each (seed, content, t, draw, step), cut at the slices.
 
     Args:
         slices: ``(N, C, H, W)`` in [-1, 1].
-        case: name that enters the seed.
+        content: of the case, enters the seed; see `Prepared`.
         positions: of the slices in the case's stack; 0, 1, 2 ... where None.
 
     Returns:
@@ -78,7 +78,7 @@ def reconstruct(
         indices = places[first : first + batch_size]
         for i, t in enumerate(config.timesteps):
             for draw in range(n_draws):
-                key = (seed, case, t, draw)
+                key = (seed, content, t, draw)
 
                 def noise_at(
                     step: int, part: Tensor = part, indices: list[int] = indices, key: Key = key
@@ -114,7 +114,7 @@ def _batch_size(model: Model, config: DetectionConfig, slices: Tensor) -> int:
 def _noise(
     model: Model, config: DetectionConfig, slices: Tensor, indices: Sequence[int], key: Key
 ) -> Tensor:
-    """Fields for slices at ``indices`` of a case; ``key`` is (seed, case, t, draw, step)."""
+    """Fields for slices at ``indices``; ``key`` is (seed, content, t, draw, step)."""
     if config.reconstruction == "clean":
         return torch.zeros_like(slices)
     noise = noise_at_test(model.scheduler.noise)
@@ -123,5 +123,5 @@ def _noise(
         grid = model.config.grid
         depths = [index * grid.slice_spacing_mm / grid.spacing_mm for index in indices]
         return noise.seeded_sections(slices, [derive_seed(*key)] * len(indices), depths)
-    seed, case, *rest = key
-    return noise.seeded(slices, [derive_seed(seed, case, index, *rest) for index in indices])
+    seed, content, *rest = key
+    return noise.seeded(slices, [derive_seed(seed, content, index, *rest) for index in indices])

@@ -27,6 +27,9 @@ from pipeline.figures.style import (
     styled,
     tight,
 )
+from pipeline.files.case_name import case_folder
+from pipeline.files.images.formats import is_picture
+from pipeline.files.images.reading import read_volume_or_zeros
 from pipeline.files.names import (
     ANOMALY_MAP,
     ANOMALY_MASK,
@@ -36,7 +39,6 @@ from pipeline.files.names import (
     PSEUDO_HEALTHY,
     pseudo_healthy,
 )
-from pipeline.files.nifti import read_volume_or_zeros
 
 MAX_CASES = 6
 """Rows that fit on a page."""
@@ -57,14 +59,11 @@ def benchmark_figures(
         InputError: the folder holds no maps of any method.
     """
     folder = _maps_of(out_dir, method)
-    done = [case for case in cases if (folder / case.name / ANOMALY_MAP).is_file()]
-    ill = [case for case in done if case.label is not None]
-    well = [case for case in done if case.label is None]
-    n_well = min(len(well), 2 if ill else MAX_CASES)
-    chosen = [*ill[: MAX_CASES - n_well], *well[:n_well]]
+    done = [c for c in cases if (case_folder(folder, c.name) / ANOMALY_MAP).is_file()]
+    chosen = _chosen(done)
     loaded = each_case(
         {case.name: case for case in chosen},
-        lambda case: load_slice(folder / case.name, case),
+        lambda case: load_slice(case_folder(folder, case.name), case),
         description="pictures",
         execution=QUIET,
     )
@@ -75,9 +74,17 @@ def benchmark_figures(
     return save(figure, out_dir / CASE_PICTURES), loaded.failed
 
 
+def _chosen(cases: Sequence[Case]) -> list[Case]:
+    """Cases for one page: those that are ill, and two that are not."""
+    ill = [case for case in cases if case.label is not None or case.healthy is False]
+    well = [case for case in cases if case not in ill]
+    n_well = min(len(well), 2 if ill else MAX_CASES)
+    return [*ill[: MAX_CASES - n_well], *well[:n_well]]
+
+
 def _maps_of(out_dir: Path, method: str) -> Path:
     """The maps of a method, or of the first where there are none of it."""
-    folder = out_dir / MAPS / method
+    folder = case_folder(out_dir / MAPS, method)
     if folder.is_dir():
         return folder
     others = sorted((out_dir / MAPS).glob("*/"))
@@ -97,6 +104,7 @@ class CaseSlice:
         image: >= 0, in scanner units, 0 outside the brain; ``restored`` likewise, not masked.
         map: higher = more anomalous.
         mask, label: above 0 where the method, or the label, says lesion.
+        has_size: whether its millimetres are known; those of a picture are not.
     """
 
     name: str
@@ -106,6 +114,7 @@ class CaseSlice:
     restored: np.ndarray | None
     mask: np.ndarray | None
     label: np.ndarray | None
+    has_size: bool = True
 
     @property
     def size_mm(self) -> tuple[float, float]:
@@ -153,6 +162,7 @@ def load_slice(folder: Path, case: Case) -> CaseSlice:
         None if restored is None else section.of(restored),
         None if mask is None else section.of(mask),
         None if label is None else section.of(label),
+        has_size=not is_picture(image_file.path),
     )
 
 
@@ -229,7 +239,7 @@ def case_page(slices: Sequence[CaseSlice]) -> Figure:
         row[0].set_ylabel(_short(case.name), fontsize=6)
     for ax, title in zip(axes[0], columns, strict=True):
         ax.set_title(title)
-    _scale_bar(axes[-1, 0], wide_mm, high_mm)
+    _scale_bar(axes[-1, 0], slices, wide_mm, high_mm)
     shown = axes[-1, list(columns.values()).index("map")].images[0]
     bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.35, aspect=35, pad=0.01)
     root = ", square root" if norm.gamma < 1 else ""
@@ -280,7 +290,10 @@ def _draw_view(ax: Axes, case: CaseSlice, key: str, norm: PowerNorm) -> None:
         ax.contour(outline.astype(float), [0.5], colors=colour, linewidths=0.9, **options)
 
 
-def _scale_bar(ax: Axes, wide_mm: float, high_mm: float) -> None:
+def _scale_bar(ax: Axes, slices: Sequence[CaseSlice], wide_mm: float, high_mm: float) -> None:
+    """A bar of length, where the size of all slices is known."""
+    if not all(case.has_size for case in slices):
+        return
     x, y = -0.46 * wide_mm, -0.46 * high_mm
     ax.plot([x, x + SCALE_BAR_MM], [y, y], color="white", linewidth=1.5, solid_capstyle="butt")
     ax.text(x, y + 0.02 * high_mm, f"{SCALE_BAR_MM / 10:g} cm", color="white", fontsize=6)

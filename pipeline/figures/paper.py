@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.cases.case import Case
-from pipeline.cases.loop import QUIET, Execution, each_case
+from pipeline.cases.loop import QUIET, Execution, Failures, each_case
 from pipeline.cases.several import as_paths
 from pipeline.errors import InputError
 from pipeline.figures.cases import MAX_CASES, case_page, load_slice
@@ -19,11 +21,16 @@ from pipeline.figures.noise import forward_strip, noise_gallery
 from pipeline.figures.perturbation import phantom_slice, scan_slice
 from pipeline.figures.scores import has_scores, score_bars
 from pipeline.figures.style import save
+from pipeline.files.case_name import case_folder
+from pipeline.files.folder.lock import locked
+from pipeline.files.folder.ownership import claim
 from pipeline.files.names import CAPTIONS
-from pipeline.files.nifti import make_folder, write_text
 from pipeline.files.record.summary import Summary
+from pipeline.files.texts import markdown_cell
+from pipeline.files.writing import write_text
 from pipeline.report.results import Results, chosen_cases, cohort_name, last_names, read_results
 from pipeline.report.viewer import images_of
+from pipeline.scores.tables import count_notes
 
 SIZE = 128
 """Pixels along a side of the slice that noise is added to."""
@@ -66,8 +73,7 @@ def write_figures(
         The number of figures, and folder or case -> reason of what could not be drawn.
 
     Raises:
-        InputError: a folder is not there or holds neither maps nor scores, or the scan cannot be
-            read.
+        InputError: a folder is not there, none holds maps or scores, or the scan cannot be read.
     """
     folders, out_dir = as_paths(results), Path(out)
     for folder in folders:
@@ -75,19 +81,51 @@ def write_figures(
             raise InputError(f"{folder}: no such folder; give one that detect or benchmark left")
     scan, seed = options.scan, options.seed
     picture = phantom_slice(seed, SIZE) if scan is None else scan_slice(scan, SIZE)
-    make_folder(out_dir)
-    figures = _FigureFolder(out_dir)
     of_what = "a synthetic FLAIR brain" if scan is None else scan.name
-    figures.add(_noise_figures(picture, of_what, seed))
-    failed: dict[str, str] = {}
-    named = list(zip(folders, _names(folders), strict=True))
-    hidden = not (execution.progress and named)
-    for folder, name in tqdm(named, desc="figures", unit="folder", disable=hidden):
-        drawn, missing = _figures_of(folder, name, options)
-        figures.add(drawn)
-        failed |= missing
-    figures.write_captions()
+    figures = _FigureFolder(out_dir)
+    named = dict(zip(_names(folders), folders, strict=True))
+    claim(out_dir, _files_of(list(named)))
+    with locked(out_dir):
+        # Before the noise, which takes long.
+        of_results, failed = _draw_folders(named, options, execution)
+        figures.add([*_noise_figures(picture, of_what, seed), *of_results])
+        figures.write_captions()
     return len(figures.captions), failed
+
+
+def _draw_folders(
+    named: Mapping[str, Path], options: FigureOptions, execution: Execution
+) -> tuple[list[Captioned], dict[str, str]]:
+    """The figures of each folder by its name; folder or case -> reason of what is not drawn.
+
+    Raises:
+        InputError: nothing can be drawn of any folder.
+    """
+    drawn: list[Captioned] = []
+    failed: dict[str, str] = {}
+    failures = Failures()
+    hidden = not (execution.progress and named)
+    for name, folder in tqdm(named.items(), desc="figures", unit="folder", disable=hidden):
+        with contextlib.nullcontext() if len(named) == 1 else failures.catching(str(folder)):
+            figures, missing = _figures_of(folder, name, options)
+            drawn += figures
+            failed |= missing
+    if named and len(failures.reasons) == len(named):
+        raise InputError(next(iter(failures.reasons.values())))
+    return drawn, failed | failures.reasons
+
+
+SUFFIXES = (".pdf", ".png")
+
+
+def _files_of(names: Sequence[str]) -> list[str]:
+    """Names of all files that may be written for folders of these names."""
+    figures = ["noise", "forward", *(f"{name}_{kind}" for name in names for kind in KINDS)]
+    return [CAPTIONS, *(f"{figure}{suffix}" for figure in figures for suffix in SUFFIXES)]
+
+
+BARS, CASES = KINDS = ("bars", "cases")
+"""Of figures of a folder."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +147,15 @@ class _FigureFolder:
     def add(self, figures: Sequence[Captioned]) -> None:
         """Write figures, each as PDF and PNG."""
         for one in figures:
-            for suffix in (".pdf", ".png"):
+            for suffix in SUFFIXES:
                 save(one.figure, self.folder / f"{one.name}{suffix}")
             self.captions[one.name] = one.caption
 
     def write_captions(self) -> None:
         """Write ``captions.md``."""
         entries = [
-            f"## {name}\n\n![{name}]({name}.png)\n\n{caption} ([PDF]({name}.pdf))\n"
+            f"## {markdown_cell(name)}\n\n![{markdown_cell(name)}]({quote(name)}.png)\n\n{caption} "
+            f"([PDF]({quote(name)}.pdf))\n"
             for name, caption in self.captions.items()
         ]
         write_text(self.folder / CAPTIONS, "\n".join(["# Figures\n", *entries]))
@@ -156,7 +195,7 @@ def _figures_of(
     summary = Summary.of(folder)
     drawn: list[Captioned] = []
     if summary is not None and has_scores(summary):
-        drawn.append(Captioned(f"{name}_bars", score_bars(summary), _about_bars(summary)))
+        drawn.append(Captioned(f"{name}_{BARS}", score_bars(summary), _about_bars(summary)))
     try:
         results = read_results(folder, labels=options.labels, method=options.method)
     except InputError as error:
@@ -165,20 +204,23 @@ def _figures_of(
         return drawn, {str(folder): f"{error}; bars alone are drawn"}
     slices = each_case(
         {case: case for case in chosen_cases(results, MAX_CASES)},
-        lambda case: load_slice(results.maps[results.main] / case, _case(results, case)),
+        lambda case: load_slice(
+            case_folder(results.maps[results.main], case), _case(results, case)
+        ),
         description="slices",
         execution=QUIET,
     )
     if slices.done:
         page = case_page(list(slices.done.values()))
-        drawn.append(Captioned(f"{name}_cases", page, _about_cases(results)))
+        drawn.append(Captioned(f"{name}_{CASES}", page, _about_cases(results)))
     return drawn, {**results.unreadable, **slices.failed}
 
 
 def _about_cases(results: Results) -> str:
+    method, cohort = map(markdown_cell, (results.main, cohort_name(results)))
     return (
-        f"Maps of {results.main} ({cohort_name(results)}), each at the slice with the largest "
-        "lesion, or else with the highest map. Left is left. Outlines: mask, label."
+        f"Maps of {method} ({cohort}), each at the slice with the largest lesion, or else with "
+        "the highest map. Left is left. Outlines: mask, label."
     )
 
 
@@ -197,9 +239,10 @@ def _case(results: Results, name: str) -> Case:
 
 
 def _about_bars(summary: Summary) -> str:
-    cohort = last_names(summary.cohort or "the cohort")
+    cohort = markdown_cell(last_names(summary.cohort or "the cohort"))
+    notes = "".join(f" {note}." for note in count_notes(summary.methods))
     return (
-        f"Mean over the cases of {cohort} with 95 % bootstrap "
+        f"Mean over the cases of {cohort} with 95 % "
         "intervals over cases; circles: Dice at each case's own best threshold, which needs the "
-        "label."
+        f"label.{notes}"
     )

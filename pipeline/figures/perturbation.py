@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
-from pipeline.files.nifti import is_picture, read_volume
+from pipeline.files.images.formats import is_picture
+from pipeline.files.images.reading import read_volume
 from pipeline.noise.noises import Noise
 from pipeline.phantom.subject import make_phantom
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pipeline.files.nifti import write_atomically
+from pipeline.files.writing import write_atomically
 
 SINGLE, DOUBLE = 3.5, 7.2
 """Width in inches of one column and of two in a journal."""

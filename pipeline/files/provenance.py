@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline import __version__
+from pipeline.errors import printable
 from pipeline.files.names import COMMIT
 from pipeline.files.record.result import Software
 
@@ -21,7 +22,8 @@ PACKAGE = Path(__file__).parents[1]
 def command_line() -> str:
     """The command that this process was started with, as a shell takes it."""
     name = Path(sys.argv[0]).name
-    return shlex.join(["anomap" if name == "__main__.py" else name, *sys.argv[1:]])
+    command = ["anomap" if name == "__main__.py" else name, *sys.argv[1:]]
+    return printable(shlex.join(command))
 
 
 @functools.cache

@@ -65,16 +65,17 @@ class Atlas:
             z[:, k] = np.where(brain, (values[:, k] - mean) / spread, 0.0)
         return z
 
-    def placed_mean(self, brain: np.ndarray) -> np.ndarray:
-        """The mean on the box of a brain.
+    def placed_mean(self, brain: np.ndarray, placement: Placement | None = None) -> np.ndarray:
+        """The mean where it lies on a brain.
 
         Args:
             brain: ``(N, H, W)`` bool, on the working grid.
+            placement: of the frame on the brain; None takes its box.
 
         Returns:
             ``(K, N, H, W)`` float32, in units of the values.
         """
-        placement = on_box(brain, self.extent)
+        placement = placement or on_box(brain, self.extent)
         return np.stack([placement.from_frame(mean, brain.shape) for mean in self.mean])
 
 

@@ -56,11 +56,13 @@ class Factor:
         values: ``(N, 1, H, W)``, >= 0, higher = more anomalous.
         power: how much it counts.
         floor: added to the values, so that one reason alone cannot veto the others.
+        is_filtered: whether a median filter was applied already.
     """
 
     values: Tensor
     power: float
     floor: float
+    is_filtered: bool = False
 
 
 def product_map(factors: Sequence[Factor]) -> Tensor:

@@ -311,6 +311,6 @@ def make_noise(name: str, **parameters: Any) -> Noise:
 
 
 def derive_seed(*parts: object) -> int:
-    """A 62-bit seed from what it should depend on, such as (seed, case, slice, t, draw)."""
+    """A 62-bit seed from what it should depend on, such as (seed, content, slice, t, draw)."""
     text = "/".join(str(part) for part in parts).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 2

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from pipeline.cases.loading import largest_part
+from pipeline.cases.brain.parts import largest_part
 from pipeline.errors import InputError
-from pipeline.files.nifti import read_volume
+from pipeline.files.images.reading import read_volume
 from pipeline.phantom.splines import smooth_field, spline_at
 
 KNOT_MM = 4.0

@@ -13,8 +13,12 @@ import numpy as np
 from pipeline.cases.case import Case
 from pipeline.cases.loop import Execution, each_case
 from pipeline.errors import InputError
+from pipeline.files.case_name import case_folder
+from pipeline.files.folder.disk import FLOOR
+from pipeline.files.folder.lock import locked
+from pipeline.files.folder.ownership import check_ours, claim
+from pipeline.files.images.nifti import write_volume
 from pipeline.files.names import COHORT
-from pipeline.files.nifti import write_volume
 from pipeline.files.record.cohort import (
     Arguments,
     CaseFacts,
@@ -23,12 +27,18 @@ from pipeline.files.record.cohort import (
     PhantomArguments,
     SyntheticCohort,
 )
+from pipeline.files.record.stored import is_whole
 from pipeline.phantom.paint import CONTRASTS
 from pipeline.phantom.subject import check_phantom, make_phantom
 from pipeline.phantom.tumour import Brain, insert_tumour
 
 N_PHANTOMS = 10
 """With and without a tumour each, where a plan does not say how many."""
+
+IMAGE_BYTES = 1_000_000
+"""That an image of a phantom takes at least with voxels of 1 mm: some half of what it does."""
+COPY_SHARE = 0.1
+"""Of the bytes of a real scan that its copy with a tumour takes at least, without the skull."""
 
 LoadBrain = Callable[[Case], tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]
 """A case to its images by modality ``(X, Y, Z)``, any scale, its brain mask (> 0 inside) and its
@@ -65,15 +75,16 @@ class _Made:
 
 @dataclass(frozen=True)
 class _Job:
-    """A case to write."""
+    """A case to write, and how many bytes it takes at least."""
 
     name: str
     paths: Sequence[Path]
     make: Callable[[], _Made]
+    least_bytes: int
 
     @property
     def is_written(self) -> bool:
-        return all(path.is_file() for path in self.paths)
+        return all(path.is_file() and is_whole(path) for path in self.paths)
 
 
 def write_cohort(
@@ -110,11 +121,13 @@ def write_cohort(
         contrast=plan.contrast,
     )
     jobs = []
+    n_bytes = int(IMAGE_BYTES / spacing_mm**3) * len(plan.modalities)
     for tumour, letter, count in ((False, "h", plan.n_healthy), (True, "t", plan.n_tumour)):
         for index in range(N_PHANTOMS if count is None else count):
             name = f"phantom_{letter}{index:03d}"
             make = partial(_phantom, plan, spacing_mm, index, tumour=tumour)
-            jobs.append(_Job(name, _paths(out_dir, name, plan.modalities, tumour=tumour), make))
+            paths = _paths(out_dir, name, plan.modalities, tumour=tumour)
+            jobs.append(_Job(name, paths, make, n_bytes))
     return _write_cases(out_dir, arguments, jobs, "phantoms", execution)
 
 
@@ -171,8 +184,14 @@ def write_inserted_cohort(
     for case, tumour in chosen:
         name = f"{case.name}_{_kind(tumour=tumour)}"
         make = partial(_inserted, case, plan, load_brain, tumour=tumour)
-        jobs.append(_Job(name, _paths(out_dir, name, plan.modalities, tumour=tumour), make))
+        paths = _paths(out_dir, name, plan.modalities, tumour=tumour)
+        jobs.append(_Job(name, paths, make, _copy_bytes(case)))
     return _write_cases(out_dir, arguments, jobs, "tumours", execution)
+
+
+def _copy_bytes(case: Case) -> int:
+    there = [file.path for file in case.images.values() if file.channel is None]
+    return int(COPY_SHARE * sum(path.stat().st_size for path in there if path.is_file()))
 
 
 def _inserted(case: Case, plan: CohortPlan, load_brain: LoadBrain, *, tumour: bool) -> _Made:
@@ -201,7 +220,8 @@ def _kind(*, tumour: bool) -> str:
 def _paths(folder: Path, name: str, modalities: Sequence[str], *, tumour: bool) -> list[Path]:
     """Of the images, and of the label where there is a tumour."""
     kinds = [*modalities, *(["seg"] if tumour else [])]
-    return [folder / _kind(tumour=tumour) / name / f"{name}_{kind}.nii.gz" for kind in kinds]
+    inside = case_folder(folder / _kind(tumour=tumour), name)
+    return [inside / f"{name}_{kind}.nii.gz" for kind in kinds]
 
 
 def _write_cases(
@@ -212,9 +232,26 @@ def _write_cases(
     execution: Execution,
 ) -> dict[str, str]:
     """Write what is missing, ``cohort.json`` after each case; why cases failed."""
+    new = [job for job in jobs if not job.is_written]
+    claim(out_dir, [COHORT], n_bytes=FLOOR + sum(job.least_bytes for job in new))
+    folders = {path.parent for job in jobs for path in job.paths}
+    with locked(out_dir, within=sorted(folders)):
+        return _write_missing(out_dir, arguments, jobs, description, execution)
+
+
+def _write_missing(
+    out_dir: Path,
+    arguments: Arguments,
+    jobs: Sequence[_Job],
+    description: str,
+    execution: Execution,
+) -> dict[str, str]:
     path = out_dir / COHORT
     record = _record(out_dir, arguments, [job.name for job in jobs])
     missing = {job.name: job for job in jobs if job.name not in record.cases or not job.is_written}
+
+    for image in (path for job in missing.values() for path in job.paths):
+        check_ours(image)
 
     def write(job: _Job) -> None:
         nonlocal record

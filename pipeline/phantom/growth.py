@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from pipeline.cases.loading import largest_part
+from pipeline.cases.brain.parts import largest_part
 from pipeline.phantom.plan import Plan, Site
 from pipeline.phantom.splines import smooth_field, spline_at
 from pipeline.phantom.tissue import Tissue

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.files.nifti import voxel_volume_ml
+from pipeline.files.images.volume import voxel_volume_ml
 from pipeline.files.record.cohort import TumourFacts
 from pipeline.phantom.growth import (
     ENHANCING,

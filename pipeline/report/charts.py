@@ -12,6 +12,10 @@ WIDTH, HEIGHT = 440, 330
 LEFT, RIGHT, TOP, BOTTOM = 50, 20, 12, 46
 ROW_HEIGHT, LABEL_WIDTH = 30, 132
 """Of charts with a row a method: the names stand left of the area."""
+VOXEL_NOTE = (
+    "Numbers: the area, all voxels of all cases pooled; AUROC and AUPRC of the table are means "
+    "over cases."
+)
 
 
 @dataclass(frozen=True)
@@ -153,12 +157,14 @@ def curve_chart(
     *,
     x_title: str,
     y_title: str,
+    of_images: bool = False,
 ) -> Chart | None:
     """Curves in the unit square, the first drawn last; None where there is none.
 
     Args:
         curves: name -> x and y, in [0, 1].
         areas: name -> what the legend says.
+        of_images: the curves count whole images, not voxels.
     """
     x, y = Scale(0, 1, LEFT, WIDTH - RIGHT), Scale(0, 1, HEIGHT - BOTTOM, TOP)
     lines, legend = [], []
@@ -173,15 +179,15 @@ def curve_chart(
         return None
     return Chart(
         title,
-        f"{title} over all brain voxels. Area: " + "; ".join(f"{n} {v}" for _, n, v in legend),
+        f"{title} over all {'images' if of_images else 'brain voxels'}. Area: "
+        + "; ".join(f"{n} {v}" for _, n, v in legend),
         x_title,
         x.ticks(),
         y_title,
         y.ticks(),
         lines=lines[::-1],
         legend=legend,
-        note="Numbers: the area, all voxels of all cases pooled; AUROC and AUPRC of the "
-        "table are means over cases.",
+        note="" if of_images else VOXEL_NOTE,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -12,14 +13,18 @@ import jinja2
 from pipeline.cases.loop import Execution, Failures, each_case
 from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
+from pipeline.files.case_name import case_folder
+from pipeline.files.folder.lock import tidy
+from pipeline.files.folder.ownership import claim
 from pipeline.files.names import REPORT
-from pipeline.files.nifti import make_folder, write_text
 from pipeline.files.record.result import CaseResult
+from pipeline.files.texts import without_folders
+from pipeline.files.writing import write_text
 from pipeline.report.results import Results, best_others, chosen_cases, cohort_name, read_results
 from pipeline.report.tables import case_table, charts, method_table, provenance, tiles
 from pipeline.report.viewer import View, map_top, view_case, view_map
-from pipeline.report.viewer_data import viewer_data
-from pipeline.scores.tables import COLUMNS
+from pipeline.report.viewer_data import Words, viewer_data
+from pipeline.scores.tables import COLUMNS, count_notes
 
 MAX_OTHERS = 3
 """Methods whose maps the viewer carries beside the main one's: some 0.1 MB each a case."""
@@ -35,12 +40,14 @@ class ViewOptions:
         method: that the page is about; None takes ours, or the first.
         compare: methods that the viewer can show instead; None takes the `MAX_OTHERS` best.
         max_views: so many cases get a viewer at most.
+        with_paths: folders and commands stand on the page; without, names of files and cases do.
     """
 
     labels: Path | None = None
     method: str | None = None
     compare: Sequence[str] | None = None
     max_views: int = 20
+    with_paths: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,15 @@ def write_report(
 
     Raises:
         InputError: the folder holds no maps, or not those of ``method`` or ``compare``, or no case
-            can be shown.
+            can be shown; or its page cannot be written, or would replace one that is not ours.
     """
     folder = Path(folder)
+    if folder.is_dir():
+        claim(folder, [REPORT])
+        tidy(folder)
     results = read_results(folder, labels=options.labels, method=options.method)
     names = best_others(results, MAX_OTHERS) if options.compare is None else options.compare
     others = [results.of_method(name) for name in names if name != results.main]
-    make_folder(folder)
     shown = chosen_cases(results, options.max_views)
     tops = {each.main: _shared_top(each, shown) for each in (results, *others)}
     views = each_case(
@@ -83,9 +92,23 @@ def write_report(
     if not views.done:
         reason = next(iter(views.failed.values()))
         raise InputError(f"{folder}: no case can be shown; the first: {reason}")
-    page = render(results, list(views.done.values()), others=others, failed=views.failed)
+    words = (
+        str if options.with_paths else functools.partial(without_folders, folders=_known(results))
+    )
+    page = render(
+        results, list(views.done.values()), others=others, failed=views.failed, words=words
+    )
     write_text(folder / REPORT, page)
     return Report(folder / REPORT, {**results.unreadable, **views.failed})
+
+
+def _known(results: Results) -> set[str]:
+    """Folders that messages about these results may name."""
+    files = [image.path for case in results.cases.values() for image in case.images.values()]
+    files += [Path(path) for result in results.results.values() for path in result.inputs.values()]
+    folders = {results.folder, results.folder.resolve(), Path.cwd(), Path.home()}
+    folders |= {folder for file in files for folder in (file.parent, file.resolve().parent)}
+    return {str(folder) for folder in folders} - {".", "/"}
 
 
 def _view(
@@ -93,7 +116,7 @@ def _view(
 ) -> View:
     """A case by the main method and the others; one of those that cannot be shown is a note."""
     view = view_case(
-        results.maps[results.main] / name,
+        case_folder(results.maps[results.main], name),
         results.results[name],
         results.cases.get(name),
         top=tops[results.main],
@@ -101,7 +124,7 @@ def _view(
     maps: list[View] = []
     failures = Failures()
     for other in others:
-        folder, top = other.maps[other.main] / name, tops[other.main]
+        folder, top = case_folder(other.maps[other.main], name), tops[other.main]
         if reason := other.unreadable.get(name):
             failures.add(other.main, reason)
         if name in other.results:
@@ -119,7 +142,7 @@ def _shared_top(results: Results, names: Sequence[str]) -> float:
     known = [t.value for t in thresholds if t is not None and t.value is not None]
     cuts = [cut for name in shown if (cut := results.results[name].mask_cut) is not None]
     folder = results.maps[results.main]
-    top = map_top([folder / name for name in shown], max(known, default=None))
+    top = map_top([case_folder(folder, name) for name in shown], max(known, default=None))
     return max([top, *cuts])
 
 
@@ -142,7 +165,8 @@ def asset(name: str) -> str:
 def render_viewer(folder: Path, result: CaseResult, title: str) -> str:
     """A page with the viewer of one case alone, from the folder that a detection left."""
     results = Results(folder.parent, {OURS: folder.parent}, OURS, {title: result})
-    viewer = viewer_data(results, [replace(view_case(folder, result), name=title)])
+    views = [replace(view_case(folder, result), name=title)]
+    viewer = viewer_data(results, views, words=without_folders)
     template = environment().get_template("viewer_alone.html.j2")
     return template.render(asset=asset, title=title, viewer=viewer)
 
@@ -153,6 +177,7 @@ def render(
     *,
     others: Sequence[Results] = (),
     failed: Mapping[str, str] = {},
+    words: Words = without_folders,
 ) -> str:
     """The page.
 
@@ -161,6 +186,7 @@ def render(
         views: the cases that get a viewer.
         others: of the further methods that the views show.
         failed: case -> why it cannot be shown.
+        words: what is made of a text for people; by default paths lose their folders.
     """
     method = results.method_summaries.get(results.main)
     shown = [view.name for view in views]
@@ -173,13 +199,18 @@ def render(
             results=results,
             n_cases=len(results.results),
             tiles=tiles(results),
-            viewer=viewer_data(results, views, others),
+            viewer=viewer_data(results, views, others, words=words),
             headings=list(COLUMNS),
             methods=method_table(results),
+            count_notes=count_notes(results.method_summaries),
             charts=charts(results, shown),
             cases=case_table(results, shown),
-            not_scored={} if method is None else method.failed,
-            not_shown={**results.unreadable, **failed},
-            provenance=provenance(results),
+            not_scored=_said({} if method is None else method.failed, words),
+            not_shown=_said({**results.unreadable, **failed}, words),
+            provenance=provenance(results, with_paths=words is str),
         )
     )
+
+
+def _said(reasons: Mapping[str, str], words: Words) -> dict[str, str]:
+    return {name: words(reason) for name, reason in reasons.items()}

@@ -11,7 +11,8 @@ from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET, Outcomes, each_case
 from pipeline.detection.methods import OURS
-from pipeline.errors import InputError
+from pipeline.errors import InputError, printable
+from pipeline.files.case_name import case_folder
 from pipeline.files.names import ANOMALY_MAP, DATALIST, MAPS
 from pipeline.files.record.result import CaseResult
 from pipeline.files.record.summary import Curve, Curves, MethodSummary, Summary
@@ -87,7 +88,10 @@ class Results:
         return replace(self, main=method, results=read.done, unreadable=read.failed)
 
 
-_OF_RESULT = ("score", "p_value", "anomalous_ml", "brain_ml", "seconds")
+_OF_RESULT = (
+    *("score", "p_value", "anomalous_ml", "brain_ml", "anomalous_pixels", "brain_pixels"),
+    "seconds",
+)
 
 
 def read_results(folder: Path, *, labels: Path | None = None, method: str | None = None) -> Results:
@@ -122,8 +126,8 @@ def read_case_results(folder: Path) -> Outcomes[CaseResult]:
         folder: of one method's ``<case>/``.
     """
     return each_case(
-        {path.name: path for path in case_folders(folder)},
-        lambda path: CaseResult.of(path) or CaseResult(),
+        {printable(path.name): path for path in case_folders(folder)},
+        lambda path: CaseResult.of(case_folder(path.parent, path.name)) or CaseResult(),
         description="read",
         execution=QUIET,
     )
@@ -155,7 +159,7 @@ def _method_folders(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that detect or benchmark left")
     if (folder / MAPS).is_dir():
-        found = {path.name: path for path in sorted((folder / MAPS).iterdir())}
+        found = {printable(path.name): path for path in sorted((folder / MAPS).iterdir())}
         found = {name: path for name, path in found.items() if case_folders(path)}
         summary = Summary.of(folder)
         order = [] if summary is None else list(summary.methods)
@@ -172,18 +176,24 @@ def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
 
 
 def case_folders(folder: Path) -> list[Path]:
-    """Those of its folders that hold a map."""
-    return sorted(path.parent for path in folder.glob(f"*/{ANOMALY_MAP}"))
+    """Those of its folders that hold a map; hidden ones are nobody's."""
+    return sorted(path.parent for path in folder.glob(f"[!.]*/{ANOMALY_MAP}"))
 
 
 def chosen_cases(results: Results, limit: int) -> list[str]:
-    """Cases that get a viewer: all, or the worst and the best tumours and some healthy ones."""
+    """Cases that get a viewer: all, or the worst and the best tumours and some healthy ones.
+
+    Of tumours without a label those of the highest and of the lowest score.
+    """
     names = list(results.results)
     if len(names) <= limit:
         return names
     by_score = sorted(names, key=lambda name: -results.score(name))
-    qualities = {name: row.numbers.get(results.quality) for name, row in results.scores.items()}
-    tumours = {name: quality for name, quality in qualities.items() if quality is not None}
+    tumours = {
+        name: row.numbers.get(results.quality, math.inf)
+        for name, row in results.scores.items()
+        if results.quality in row.numbers or row.is_marked is False
+    }
     ill = [name for name in by_score if name in tumours]
     well = [name for name in by_score if name not in tumours]
     if not ill:
@@ -202,17 +212,19 @@ def cohort_name(results: Results) -> str:
 
 
 def last_names(paths: str) -> str:
-    """Of paths separated by commas."""
+    """Of paths separated by commas; one that is there may have commas in its name."""
+    if paths and Path(paths).exists():
+        return Path(paths).name or paths
     return ", ".join(Path(part).name for part in paths.split(", ")) or paths
 
 
 def best_others(results: Results, limit: int) -> list[str]:
-    """The other methods with maps, those of the highest AUPRC first."""
+    """The other methods with maps, those of the highest AUPRC, or image AUROC, first."""
 
-    def area(name: str) -> float:
+    def areas(name: str) -> tuple[float, ...]:
         method = results.method_summaries.get(name)
-        value = None if method is None else method.mean_of("auprc").mean
-        return -math.inf if value is None else value
+        known = () if method is None else (method.mean_of("auprc").mean, method.image_auroc)
+        return tuple(math.inf if value is None else -value for value in known) or (math.inf,)
 
     others = [name for name in results.maps if name != results.main]
-    return sorted(others, key=lambda name: -area(name))[:limit]
+    return sorted(others, key=areas)[:limit]

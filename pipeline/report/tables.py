@@ -7,11 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.detection.methods import METHODS
 from pipeline.files.record.result import CaseResult, Provenance, Software, Threshold
 from pipeline.files.record.summary import Mean, MethodSummary, Summary
+from pipeline.files.texts import without_folders
 from pipeline.report.charts import CaseValue, Chart, SizeMean, curve_chart, row_chart, size_chart
-from pipeline.report.results import Results
+from pipeline.report.results import Results, last_names
+from pipeline.scores.metrics import roc_curve
 from pipeline.scores.summary import SIZES_ML
 from pipeline.scores.tables import COLUMNS, pretty
 
@@ -103,7 +107,8 @@ def charts(results: Results, shown: Sequence[str]) -> list[Chart]:
         _means(results, "healthy_fp_ml"),
         x_title="mL called in a healthy brain",
     )
-    all_charts = (*_curve_charts(results), of_sizes, of_methods, of_healthy)
+    of_images = _image_chart(results)
+    all_charts = (of_images, *_curve_charts(results), of_sizes, of_methods, of_healthy)
     return [chart for chart in all_charts if chart is not None]
 
 
@@ -133,6 +138,28 @@ def _curve_charts(results: Results) -> list[Chart | None]:
             y_title="true positive rate",
         ),
     ]
+
+
+def _image_chart(results: Results) -> Chart | None:
+    """How whole images are told apart, where some of them have no lesion label."""
+    methods = _methods(results)
+    if not any(method.n_image_level for method in methods.values()):
+        return None
+    curves = {}
+    for name in methods:
+        rows = [row for row in results.rows.get(name, {}).values() if "score" in row.numbers]
+        scores = np.array([row.numbers["score"] for row in rows])
+        ill = np.array([row.healthy is False for row in rows], dtype=bool)
+        fpr, tpr = roc_curve(scores, ill)
+        curves[name] = (fpr.tolist(), tpr.tolist())
+    return curve_chart(
+        "ROC of whole images",
+        curves,
+        {name: method.image_auroc for name, method in methods.items()},
+        x_title="false positive rate",
+        y_title="true positive rate",
+        of_images=True,
+    )
 
 
 def _strata(results: Results) -> list[SizeMean]:
@@ -179,6 +206,7 @@ CASE_COLUMNS = {
     "precision": ("precision", 3),
     "healthy_fp_ml": ("false mL, healthy", 1),
     "anomalous_ml": ("called mL", 1),
+    "anomalous_pixels": ("called pixels", 0),
     "seconds": ("seconds", 2),
 }
 
@@ -207,8 +235,12 @@ def _rounded(numbers: Mapping[str, float], key: str) -> str:
     return f"{numbers[key]:.{CASE_COLUMNS[key][1]}f}" if key in numbers else "-"
 
 
-def provenance(results: Results) -> list[tuple[str, str]]:
-    """What made the numbers and the maps, as far as the files say it."""
+def provenance(results: Results, *, with_paths: bool = False) -> list[tuple[str, str]]:
+    """What made the numbers and the maps, as far as the files say it.
+
+    Args:
+        with_paths: the folder of the cohort, and the commands, which name folders.
+    """
     result = next(iter(results.results.values()), CaseResult())
     entries = _scoring(results.summary) | _detection(result)
     if entries["Scored by"] == entries["Command"]:
@@ -216,6 +248,9 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     if result.software is not None:
         entries["Software"] = _versions(result.software)
     entries["Written"] = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    if not with_paths:
+        entries |= {"Cohort": last_names(entries.get("Cohort", "")), "Command": "", "Scored by": ""}
+        entries |= {"Threshold": without_folders(entries["Threshold"])}
     return [(name, entries[name]) for name in PROVENANCE if entries.get(name)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,15 @@ from scipy import ndimage
 from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET, each_case
 from pipeline.errors import InputError
+from pipeline.files.images.reading import read_labels, read_mask, read_volume_or_zeros
+from pipeline.files.images.volume import Volume, grid_difference
 from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, pseudo_healthy_modality
-from pipeline.files.nifti import Volume, grid_difference, read_labels, read_volume_or_zeros
+from pipeline.files.record.findings import Findings
 from pipeline.files.record.result import CaseResult
+from pipeline.findings.folder import findings_in
 from pipeline.report.miniature import Frame, encode, encode_labels, frame_of, sample
 
+Reader = Callable[[Path, int | None], Volume]
 Kind = Literal["image", "restored", "map", "mask", "label"]
 
 IMAGE_VOXELS, MAP_VOXELS = 900_000, 350_000
@@ -59,6 +63,7 @@ class View:
         threshold: value of the map above which it is in the mask.
         notes: what could not be shown, and why.
         others: the map and mask of further methods, by whose names they go.
+        findings: the parts of its mask; None where they were not described.
     """
 
     name: str
@@ -68,6 +73,7 @@ class View:
     threshold: float | None = None
     notes: tuple[str, ...] = field(default=())
     others: tuple[View, ...] = field(default=())
+    findings: Findings | None = None
 
 
 def map_top(folders: Sequence[Path], threshold: float | None = None) -> float:
@@ -132,8 +138,21 @@ def view_case(
         if label is not None and label.any():
             layers.append(_outlined("label", "Label", label, frames.fine))
             lesion_mm = _middle_mm(label > 0, anomaly.affine)
+    findings = _findings(folder, beside)
     notes = tuple(beside.notes)
-    return View(folder.name, tuple(layers), peak_mm, lesion_mm, result.mask_cut, notes)
+    cut = result.mask_cut
+    return View(folder.name, tuple(layers), peak_mm, lesion_mm, cut, notes=notes, findings=findings)
+
+
+def _findings(folder: Path, beside: _Beside) -> Findings | None:
+    """Those of the folder; what is to be known of them is noted."""
+    try:
+        found = findings_in(folder)
+    except InputError as error:
+        beside.notes.append(f"Its findings are not shown: {error}")
+        return None
+    beside.notes.extend(() if found is None else found.notes)
+    return found
 
 
 def view_map(folder: Path, result: CaseResult, method: str, *, top: float) -> View:
@@ -148,8 +167,10 @@ def view_map(folder: Path, result: CaseResult, method: str, *, top: float) -> Vi
         frame_of(brain, anomaly.affine, voxels) for voxels in (IMAGE_VOXELS, MAP_VOXELS)
     )
     layers, peak_mm = _map_layers(folder, beside, _Frames(fine, coarse), top)
+    findings = _findings(folder, beside)
     notes = tuple(beside.notes)
-    return View(method, tuple(layers), peak_mm, threshold=result.mask_cut, notes=notes)
+    cut = result.mask_cut
+    return View(method, tuple(layers), peak_mm, threshold=cut, notes=notes, findings=findings)
 
 
 @dataclass(frozen=True)
@@ -179,12 +200,12 @@ class _Beside:
             return None
         return volume.data
 
-    def labels(self, file: ImageFile) -> np.ndarray | None:
+    def labels(self, file: ImageFile, read: Reader = read_labels) -> np.ndarray | None:
         """Whole numbers from 0 to `MAX_LABEL`, as `volume`; a missing file is no fault."""
         if not file.path.is_file():
             return None
         try:
-            volume = read_labels(file.path, file.channel)
+            volume = read(file.path, file.channel)
         except InputError as error:
             self.notes.append(str(error))
             return None
@@ -192,7 +213,7 @@ class _Beside:
             name = file.path.name
             self.notes.append(f"{name} is not shown: it lies on another grid than the map.")
             return None
-        return np.asarray(np.clip(volume.data, 0, MAX_LABEL))
+        return np.clip(volume.data.astype(np.int32), 0, MAX_LABEL)
 
 
 def _map_layers(
@@ -202,7 +223,7 @@ def _map_layers(
     small_map = np.clip(sample(beside.anomaly.data, frames.coarse), 0, None)
     high = top or _top(folder) or 1.0
     layers = [_continuous("map", "Anomaly map", small_map, frames.coarse, (0.0, high))]
-    if (mask := beside.labels(ImageFile(folder / ANOMALY_MASK))) is not None:
+    if (mask := beside.labels(ImageFile(folder / ANOMALY_MASK), read_mask)) is not None:
         layers.append(_outlined("mask", "Mask", mask, frames.fine))
     return layers, _peak_mm(small_map, frames.coarse)
 
@@ -232,7 +253,7 @@ def _restored(folder: Path, beside: _Beside) -> dict[str, np.ndarray]:
 
 def _brain(folder: Path, anomaly: Volume) -> np.ndarray:
     path = folder / BRAIN_MASK
-    brain = read_labels(path).data > 0 if path.is_file() else anomaly.data > 0
+    brain = read_mask(path).data if path.is_file() else anomaly.data > 0
     return brain if brain.shape == anomaly.data.shape else anomaly.data > 0
 
 

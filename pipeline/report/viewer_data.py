@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.files.record.findings import Finding, Findings
+from pipeline.findings.describe import millilitres, percent, sentence
 from pipeline.report.results import Results
 from pipeline.report.viewer import View
+
+Words = Callable[[str], str]
+"""What is made of a text for people before it stands on a page."""
 
 FACTS = {
     "lesion_ml": ("lesion", "{:.1f} mL"),
@@ -21,12 +26,18 @@ FACTS = {
     "p_value": ("p, if healthy", "{:.2g}"),
     "anomalous_ml": ("called", "{:.1f} mL"),
     "brain_ml": ("brain", "{:.0f} mL"),
+    "anomalous_pixels": ("called", "{:.0f} pixels"),
+    "brain_pixels": ("head", "{:.0f} pixels"),
 }
 """Number of a case to its title and format."""
 
 
 def viewer_data(
-    results: Results, views: Sequence[View], others: Sequence[Results] = ()
+    results: Results,
+    views: Sequence[View],
+    others: Sequence[Results] = (),
+    *,
+    words: Words = str,
 ) -> dict[str, Any]:
     """What ``viewer.html.j2`` needs: cases for its list, data for its script, volumes.
 
@@ -34,18 +45,26 @@ def viewer_data(
         results: of the main method.
         views: of its cases.
         others: of the further methods that the views show.
+        words: what is made of notes.
     """
     by_method = {each.main: each for each in others}
     ids = (f"volume-{i}" for i in itertools.count())
-    cases = [_case(results, view, by_method, ids) for view in views]
+    cases = [_noted(_case(results, view, by_method, ids), words) for view in views]
     methods = [results.main, *dict.fromkeys(other.name for v in views for other in v.others)]
     return {
         "cases": cases,
         "orders": _orders(results) if len(views) > 1 else [],
         "methods": methods,
+        "finding_headings": FINDING_HEADINGS,
         "volumes": _volumes(views),
         "data": {"cases": cases, "methods": methods},
     }
+
+
+def _noted(case: dict[str, Any], words: Words) -> dict[str, Any]:
+    """A case with its notes, and those of other methods, as they shall stand there."""
+    others = [_noted(other, words) for other in case.get("others", ())]
+    return case | {"notes": [*map(words, case["notes"])]} | ({"others": others} if others else {})
 
 
 def _volumes(views: Sequence[View]) -> list[dict[str, str]]:
@@ -67,6 +86,7 @@ def _case(
         "peak_mm": view.peak_mm,
         "lesion_mm": view.lesion_mm,
         "threshold": view.threshold,
+        "findings": _findings(view),
         "notes": [*view.notes, *results.results[view.name].notes],
         "others": [_other(others[other.name], view.name, other, ids) for other in view.others],
     }
@@ -80,8 +100,47 @@ def _other(results: Results, name: str, view: View, ids: Iterator[str]) -> dict[
         "layers": _layers(view, ids),
         "peak_mm": view.peak_mm,
         "threshold": view.threshold,
+        "findings": _findings(view),
         "notes": list(view.notes),
     }
+
+
+def _findings(view: View) -> dict[str, Any] | None:
+    """The parts of the mask as the table shows them; None where they were not described."""
+    if view.findings is None:
+        return None
+    return {
+        "summary": sentence(view.findings),
+        "rows": [{"mm": one.centre_mm, "cells": _cells(one)} for one in view.findings.findings],
+        "further": _further(view.findings),
+    }
+
+
+FINDING_HEADINGS = (
+    *("#", "Volume", "Diameter", "Where", "Centre in the scan, mm", "in MNI, mm"),
+    *("Map: mean", "peak", "Healthy above it"),
+)
+"""Of the table of findings; see `_cells`."""
+
+
+def _cells(one: Finding) -> list[str]:
+    shares = [f"{each.name} {100 * each.share:.0f} %" for each in one.places]
+    where = (one.place or "") + (f" ({', '.join(shares)})" if len(shares) > 1 else "")
+    return [
+        *(str(one.number), millilitres(one.volume_ml), f"{one.diameter_mm:.0f} mm", where),
+        *(_point(one.centre_mm), _point(one.centre_mni_mm)),
+        *(f"{one.mean:.3g}", f"{one.peak:.3g}", percent(one.healthy_share_above_peak)),
+    ]
+
+
+def _point(mm: tuple[float, ...] | None) -> str:
+    return "" if mm is None else ", ".join(f"{value:.0f}" for value in mm)
+
+
+def _further(findings: Findings) -> str:
+    if not findings.further:
+        return ""
+    return f"{findings.further} smaller ones, {millilitres(findings.further_ml)} together."
 
 
 def _layers(view: View, ids: Iterator[str]) -> list[dict[str, Any]]:
@@ -120,8 +179,12 @@ def _brief(results: Results, name: str) -> str:
         false_ml = row.numbers.get("healthy_fp_ml")
         return "healthy" if false_ml is None else f"healthy · {false_ml:.1f} mL false"
     quality = row.numbers.get(results.quality)
-    lesion = f"{row.numbers.get('lesion_ml', math.nan):.0f} mL"
-    return lesion if quality is None else f"Dice {quality:.2f} · {lesion}"
+    lesion_ml = row.numbers.get("lesion_ml")
+    parts = [
+        "" if quality is None else f"Dice {quality:.2f}",
+        "" if lesion_ml is None else f"{lesion_ml:.0f} mL",
+    ]
+    return " · ".join(filter(None, parts)) or "not healthy"
 
 
 def _brief_of_unscored(anomalous_ml: float | None, score: float) -> str:

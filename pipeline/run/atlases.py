@@ -5,8 +5,6 @@ Here and not in `pipeline.maps`, which knows arrays alone.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,16 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_atomically
+from pipeline.files.archives import TORN, check_arrays
+from pipeline.files.limits import MAX_ATLASES_BYTES
+from pipeline.files.texts import brief
+from pipeline.files.writing import write_atomically
 from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import EXTENT, FRAME
 from pipeline.maps.registration import Template
 
 _ATLAS_PARTS, _TEMPLATE_PARTS = ("mean", "spread", "n_cases", "extent"), ("image", "brain")
+_TORN: tuple[type[Exception], ...] = (*TORN, KeyError, TypeError, IndexError)
 
 
 def save_atlases(path: Path, atlases: Mapping[str, Atlas], made_for: str = "") -> None:
@@ -61,16 +63,14 @@ def load_atlases(path: Path, made_for: str = "") -> dict[str, Atlas]:
         InputError: it is missing or not such a file.
     """
     try:
+        check_arrays(path, MAX_ATLASES_BYTES)
         with np.load(path, allow_pickle=False) as stored:
             if str(stored["made_for"]) != made_for:
                 return {}
             names = sorted({key.split(".")[0] for key in stored.files} - {"made_for"})
             return {name: _atlas(stored, name) for name in names}
-    except (
-        *(OSError, EOFError, ValueError, KeyError, TypeError, IndexError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise InputError(f"{path}: not the atlases of a run ({error}); remove it") from error
+    except _TORN as error:
+        raise InputError(f"{path}: not the atlases of a run ({brief(error)}); remove it") from error
 
 
 def _atlas(stored: NpzFile, name: str) -> Atlas:

@@ -12,6 +12,21 @@ from pipeline.cases.grid import Grid
 from pipeline.diffusion.network import NETWORKS, slice_multiple
 from pipeline.diffusion.scheduler import PREDICTIONS, SCHEDULES
 from pipeline.errors import InputError
+from pipeline.files.case_name import CaseName
+from pipeline.files.limits import (
+    MAX_BATCH_PIXELS,
+    MAX_BATCH_SIZE,
+    MAX_DRAWS,
+    MAX_EPOCHS,
+    MAX_GRID_SIZE,
+    MAX_MODALITIES,
+    MAX_RECONSTRUCTIONS,
+    MAX_SLICES_PER_EPOCH,
+    MAX_TIMESTEPS,
+    MAX_WORKERS,
+    MIN_SPACING_MM,
+)
+from pipeline.files.texts import brief, quoted
 from pipeline.maps.scoring import RESIDUALS
 from pipeline.noise.noises import NOISES, VolumeNoise, make_noise
 
@@ -99,6 +114,8 @@ class DetectionConfig:
             brain, and of the residual, each to its power; 0 leaves one out.
         ssim_power, spread_power: further factors: how much image and pseudo-healthy image differ
             in structure (multi-scale SSIM), and how much the draws of one timestep differ.
+        lesion_power: one more: the probability of a lesion, by the network for any contrast; see
+            `pipeline.maps.lesions`.
         median_mm: edge of the 3-D median filter on each factor of the map; 0 is none.
         smoothing_mm: standard deviation of a 3-D Gaussian on the map; 0 is none.
         case_quantile: the map is divided by this quantile of its values in the brain; 0 is off.
@@ -122,6 +139,7 @@ class DetectionConfig:
     residual_power: float = 1.0
     ssim_power: float = 0.0
     spread_power: float = 0.0
+    lesion_power: float = 0.0
     median_mm: float = 10.0
     smoothing_mm: float = 0.0
     case_quantile: float = 0.0
@@ -134,15 +152,16 @@ class DetectionConfig:
 FALSE_POSITIVE_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """The rates at which thresholds are tabulated."""
 
-_TINY, _MANY = 1e-9, 1e9
+_TINY, _MANY, _SEEDS = 1e-9, 1e9, 2**63 - 1
 BOUNDS: dict[str, tuple[float, float]] = {
     # Lowest and highest value of every number that has bounds.
-    "grid.size": (8, 4096),
-    "grid.spacing_mm": (0.05, 50),
-    "grid.slice_spacing_mm": (0.05, 50),
-    "training.epochs": (1, _MANY),
-    "training.slices_per_epoch": (1, _MANY),
-    "training.batch_size": (1, _MANY),
+    "grid.size": (8, MAX_GRID_SIZE),
+    "grid.spacing_mm": (MIN_SPACING_MM, 50),
+    "grid.slice_spacing_mm": (MIN_SPACING_MM, 50),
+    "diffusion.num_train_timesteps": (1, MAX_TIMESTEPS),
+    "training.epochs": (1, MAX_EPOCHS),
+    "training.slices_per_epoch": (1, MAX_SLICES_PER_EPOCH),
+    "training.batch_size": (1, MAX_BATCH_SIZE),
     "training.learning_rate": (_TINY, 1),
     "training.warmup_steps": (0, _MANY),
     "training.ema_decay": (0, 1 - _TINY),
@@ -152,15 +171,16 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "training.contrast": (0, 2),
     "training.bias_field": (0, 1),
     "training.blur_mm": (0, 100),
-    "training.workers": (0, 1024),
-    "detection.draws": (1, _MANY),
-    "detection.chain_stride": (1, _MANY),
+    "training.workers": (0, MAX_WORKERS),
+    "detection.draws": (1, MAX_DRAWS),
+    "detection.chain_stride": (1, MAX_TIMESTEPS),
     "detection.intensity_power": (0, 10),
     "detection.normative_power": (0, 10),
     "detection.asymmetry_power": (0, 10),
     "detection.residual_power": (0, 10),
     "detection.ssim_power": (0, 10),
     "detection.spread_power": (0, 10),
+    "detection.lesion_power": (0, 10),
     "detection.case_quantile": (0, 0.99),
     "detection.median_mm": (0, 1000),
     "detection.smoothing_mm": (0, 1000),
@@ -170,6 +190,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "detection.half_height": (0, 1),
     "validation_fraction": (_TINY, 1 - _TINY),
     "hold_out": (0, _MANY),
+    "seed": (-_SEEDS, _SEEDS),
 }
 
 
@@ -215,7 +236,7 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
         InputError: it is not; the message lists them.
     """
     if value not in choices:
-        raise InputError(f"{name} is one of {', '.join(choices)}; got {value!r}")
+        raise InputError(f"{name} is one of {', '.join(choices)}; got {quoted(value)}")
 
 
 def _check_choices(config: RunConfig) -> None:
@@ -233,7 +254,7 @@ def _check_bounds(config: RunConfig) -> None:
         value = _setting(config, dotted)
         # A comparison with NaN is false, so NaN is refused too.
         if value is not None and not low <= value <= high:
-            raise InputError(f"{dotted} lies in {low:g} to {high:g}; got {value!r}")
+            raise InputError(f"{dotted} lies in {low:g} to {high:g}; got {quoted(value)}")
 
 
 def _setting(config: object, dotted: str) -> Any:
@@ -244,7 +265,14 @@ def _setting(config: object, dotted: str) -> Any:
 
 def _check_modalities(modalities: tuple[str, ...]) -> None:
     if not modalities or len(set(modalities)) < len(modalities):
-        raise InputError(f"modalities are one or more, each once; got {modalities}")
+        raise InputError(f"modalities are one or more, each once; got {quoted(modalities)}")
+    if len(modalities) > MAX_MODALITIES:
+        raise InputError(f"modalities are {MAX_MODALITIES} at most; got {len(modalities)}")
+    try:
+        for modality in modalities:
+            CaseName(modality)  # it stands in names of files
+    except InputError as error:
+        raise InputError(f"modalities: {error}") from error
 
 
 def _check_factors(recipe: DetectionConfig) -> None:
@@ -258,11 +286,17 @@ def _check_factors(recipe: DetectionConfig) -> None:
 def _check_timesteps(config: RunConfig) -> None:
     steps = config.diffusion.num_train_timesteps
     timesteps = config.detection.timesteps
+    if len(timesteps) > MAX_RECONSTRUCTIONS:
+        raise InputError(
+            f"detection.timesteps are {MAX_RECONSTRUCTIONS} at most; got {len(timesteps)}"
+        )
     if not timesteps or any(not 0 <= t < steps for t in timesteps):
-        raise InputError(f"detection.timesteps lie in 0..{steps - 1}; got {timesteps}")
+        raise InputError(f"detection.timesteps lie in 0..{steps - 1}; got {quoted(timesteps)}")
     drawn = config.training.timestep_range
     if len(drawn) != 2 or not 0 <= drawn[0] < drawn[1] <= steps:
-        raise InputError(f"training.timestep_range is [first, last) in 0..{steps}; got {drawn}")
+        raise InputError(
+            f"training.timestep_range is [first, last) in 0..{steps}; got {quoted(drawn)}"
+        )
 
 
 def _check_noise_parameters(diffusion: DiffusionConfig) -> None:
@@ -271,12 +305,12 @@ def _check_noise_parameters(diffusion: DiffusionConfig) -> None:
         if name not in known or isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(
                 f"diffusion.noise_parameters: {diffusion.noise} takes numbers for "
-                f"{', '.join(sorted(known)) or 'nothing'}; got {name}: {value!r}"
+                f"{', '.join(sorted(known)) or 'nothing'}; got {quoted(name)}: {quoted(value)}"
             )
     try:
         make_noise(diffusion.noise, **diffusion.noise_parameters)
     except ValueError as error:
-        raise InputError(f"diffusion.noise_parameters: {error}") from error
+        raise InputError(f"diffusion.noise_parameters: {brief(error)}") from error
 
 
 def _check_coherent_noise(config: RunConfig) -> None:
@@ -295,4 +329,10 @@ def _check_grid_fits(config: RunConfig) -> None:
         raise InputError(
             f"grid.size is a multiple of {multiple} for the network {config.network!r}; "
             f"got {config.grid.size}"
+        )
+    pixels = config.training.batch_size * config.grid.size**2 * len(config.modalities)
+    if pixels > MAX_BATCH_PIXELS:
+        raise InputError(
+            f"training.batch_size * grid.size**2 * modalities is {MAX_BATCH_PIXELS:,} at most; "
+            f"got {pixels:,}"
         )

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import InputError
+from pipeline.files.archives import TORN, unpack_member
+from pipeline.files.identity import content_hash
+from pipeline.files.limits import (
+    MAX_ATLASES_BYTES,
+    MAX_CONFIG_BYTES,
+    MAX_RECORD_BYTES,
+    MAX_TABLE_BYTES,
+    MAX_WEIGHTS_BYTES,
+)
 from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, LOSSES, RUN_RECORD, WEIGHTS
 from pipeline.files.provenance import PACKAGE
+from pipeline.files.scratch import remove_scratch, scratch_folder
+from pipeline.files.texts import brief, quoted
 
 MODELS = "models"
 """The folder of a bundle that is a run folder."""
 CARRIED = (CONFIG, WEIGHTS, ATLASES, CALIBRATION, LOSSES, RUN_RECORD)
 """Files of a run that a bundle carries; the last two may be missing."""
-SHIPPED = {"flair": "simplex_ddpm_brain", "t1": "simplex_ddpm_brain_t1"}
-"""Modality -> bundle with weights that come with anomap; the first fits where both do."""
+SHIPPED = {
+    "flair": "simplex_ddpm_brain",
+    "t2": "simplex_ddpm_brain_t2",
+    "t1": "simplex_ddpm_brain_t1",
+    "t1ce": "simplex_ddpm_brain_t1ce",
+}
+"""Modality -> bundle with weights that come with anomap; the first fits where several do."""
 NAMED = SHIPPED | {"phantom": "simplex_ddpm_brain_phantom"}
 """What ``--model`` may say instead of a path; the last were trained on synthetic FLAIR alone."""
+
+_MAX_BYTES = {
+    CONFIG: MAX_CONFIG_BYTES,
+    WEIGHTS: MAX_WEIGHTS_BYTES,
+    ATLASES: MAX_ATLASES_BYTES,
+    LOSSES: MAX_TABLE_BYTES,
+}
+_UNPACKED: dict[str, Path] = {}
+"""Hash of a zip to the folder that its files lie in, as long as this process runs."""
 
 
 def bundle_dir(name: str) -> Path:
@@ -44,7 +65,7 @@ def shipped_run(modalities: Iterable[str]) -> Path:
         if modality in at_hand:
             return bundle_dir(name) / MODELS
     raise InputError(
-        f"weights come with anomap for {' and '.join(SHIPPED)}; the scan is "
+        f"weights come with anomap for {', '.join(SHIPPED)}; the scan is "
         f"{', '.join(at_hand) or 'of unknown modality: say --modality'}. Give --model RUN, a "
         "training of your own"
     )
@@ -74,20 +95,46 @@ def run_folder(path: Path) -> Path:
 
 
 def _unzipped(path: Path) -> Path:
+    """The folder with the model's files of a zip; the same content is unpacked once."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {PurePosixPath(name): name for name in archive.namelist()}
-            found = [p for p in members if p.parts[-2:] == (MODELS, CONFIG)]
-            if len(found) != 1:
-                raise InputError(
-                    f"{path}: not a zipped bundle: expected one {MODELS}/{CONFIG} in it, found "
-                    f"{len(found)}"
-                )
-            folder = Path(tempfile.mkdtemp(prefix="anomap-"))
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        content = content_hash(path)
+        if (folder := _UNPACKED.get(content)) is None or not folder.is_dir():
+            folder = _UNPACKED[content] = _unpacked(path)
+    except TORN as error:
+        if isinstance(error, InputError):
+            raise
+        reason = brief(error)
+        raise InputError(f"{path}: not a run, and not a zipped bundle ({reason})") from error
+    return folder
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """What a zip holds, by name; programs differ in which of two of one name they read."""
+    members = {}
+    for info in archive.infolist():
+        name = PurePosixPath(info.filename)
+        if name in members and name.name in CARRIED:
+            raise InputError(f"{path}: {quoted(str(name))} is in it twice; zip the bundle again")
+        members[name] = info
+    return members
+
+
+def _unpacked(path: Path) -> Path:
+    with zipfile.ZipFile(path) as archive:
+        members = _members(archive, path)
+        found = [p for p in members if p.parts[-2:] == (MODELS, CONFIG)]
+        if len(found) != 1:
+            raise InputError(
+                f"{path}: not a zipped bundle: expected one {MODELS}/{CONFIG} in it, found "
+                f"{len(found)}"
+            )
+        folder = scratch_folder()
+        try:
             for name in CARRIED:
-                if (member := found[0].with_name(name)) in members:
-                    (folder / name).write_bytes(archive.read(members[member]))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise InputError(f"{path}: not a run, and not a zipped bundle ({error})") from error
+                if (member := members.get(found[0].with_name(name))) is not None:
+                    max_bytes = _MAX_BYTES.get(name, MAX_RECORD_BYTES)
+                    unpack_member(archive, member, folder / name, max_bytes)
+        except BaseException:
+            remove_scratch(folder)
+            raise
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,14 +12,17 @@ from torch import nn
 
 from pipeline.diffusion.network import build_network
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
-from pipeline.errors import InputError
+from pipeline.errors import InputError, reason_of
+from pipeline.files.identity import content_hash
 from pipeline.files.names import ATLASES, CONFIG, WEIGHTS
 from pipeline.maps.atlas import Atlas
 from pipeline.noise.noises import make_noise
 from pipeline.run.atlases import load_atlases
 from pipeline.run.config import DetectionConfig, DiffusionConfig, RunConfig
+from pipeline.run.finished import check_unchanged
 from pipeline.run.locate import run_folder
 from pipeline.run.settings import load_config
+from pipeline.run.weights import load_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +83,10 @@ def load_model(run: Path | str, device: torch.device | None = None) -> Model:
             "--resume"
         )
     network = build_network(config.network, len(config.modalities))
-    try:
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch raises many kinds on a torn or foreign file
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{weights}: not the weights of this configuration ({reason})") from error
+    load_weights(weights, network)
+    check_unchanged(weights)
     device = device or default_device()
-    weights_sha256 = _sha256(weights)
+    weights_sha256 = content_hash(weights)
     made_for = atlases_made_for(config, weights_sha256)
     return Model(
         config=config,
@@ -97,7 +96,7 @@ def load_model(run: Path | str, device: torch.device | None = None) -> Model:
         path=run_dir,
         weights_sha256=weights_sha256,
         atlases=load_atlases(atlases, made_for) if atlases.is_file() else {},
-        atlases_sha256=_sha256(atlases) if atlases.is_file() else None,
+        atlases_sha256=content_hash(atlases) if atlases.is_file() else None,
     )
 
 
@@ -126,10 +125,6 @@ def needs_residual_atlas(recipe: DetectionConfig) -> bool:
     return recipe.standardise and recipe.residual_power > 0
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def default_device() -> torch.device:
     """CUDA where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -145,8 +140,7 @@ def usable_device(name: str | torch.device | None) -> torch.device:
         return default_device()
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--device {name}: not usable here ({reason})") from error
+        torch.zeros(1, device=device).item()  # some devices make tensors that hold nothing
+    except Exception as error:  # PyTorch has many ways to say no
+        raise InputError(f"--device {name}: not usable here ({reason_of(error)})") from error
     return device

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.cases.grid import Grid
-from pipeline.cases.layouts.names import canonical_modality
+from pipeline.cases.layouts.names import PICTURE, canonical_modality
+from pipeline.files.images.pictures import PICTURE_WIDTH_MM
 from pipeline.run.config import DetectionConfig, RunConfig, TrainingConfig, check_choice
 from pipeline.run.settings import override
 
@@ -44,6 +45,20 @@ PRESETS: dict[str, RunConfig] = {
         ),
     ),
 }
+PRESETS["picture"] = dataclasses.replace(
+    # The same for pictures with skull; their longer side is 208 mm by convention, so 128 pixels of
+    # it hold a whole one. Rotation 2 degrees, shift 2 % of the side, scale 2 %, no flip.
+    PRESETS["paper"],
+    preset="picture",
+    modalities=(PICTURE,),
+    training=dataclasses.replace(
+        PRESETS["paper"].training,
+        rotate_degrees=2.0,
+        translate_mm=0.02 * PICTURE_WIDTH_MM,
+        scale=0.02,
+        flip=False,
+    ),
+)
 
 BRIGHT_LESION_MODALITIES = frozenset({"flair", "t2"})
 """Where oedema and tumour are brighter than any healthy tissue beside them."""
@@ -81,7 +96,7 @@ def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
     check_choice("preset", name, PRESETS)
     names = tuple(canonical_modality(m) for m in modalities)
     config = dataclasses.replace(PRESETS[name], modalities=names)
-    if name == "paper":
+    if name in ("paper", "picture"):
         return config
     bright = all(m in BRIGHT_LESION_MODALITIES for m in names)
     recipe = (_BRIGHT_RECIPE if bright else _OTHER_RECIPE) | _ANY_RECIPE

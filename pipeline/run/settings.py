@@ -13,7 +13,11 @@ from typing import Any
 import yaml
 
 from pipeline.errors import InputError
+from pipeline.files.limits import MAX_CONFIG_BYTES
+from pipeline.files.strict_json import read_text
+from pipeline.files.texts import quoted
 from pipeline.run.config import RunConfig
+from pipeline.run.strict_yaml import parse_yaml
 
 
 def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
@@ -32,7 +36,9 @@ def override(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
         if not isinstance(node, dict) or (
             last not in node and parents[-1:] != ["noise_parameters"]
         ):
-            raise InputError(f"there is no setting {dotted!r}; `config.yaml` of a run lists all")
+            raise InputError(
+                f"there is no setting {quoted(dotted)}; `config.yaml` of a run lists all"
+            )
         node[last] = value
     return from_dict(tree)
 
@@ -59,15 +65,20 @@ def from_dict(tree: object, source: str = "config") -> RunConfig:
 
 def _build(kind: type, tree: Any, where: str) -> Any:
     if not isinstance(tree, dict):
-        raise InputError(f"{where}: expected a table of settings, got {tree!r}")
+        raise InputError(f"{where}: expected a table of settings, got {quoted(tree)}")
     hints = typing.get_type_hints(kind)
     unknown = sorted(str(name) for name in set(tree) - set(hints))
     if unknown:
-        raise InputError(f"{where}: unknown setting {unknown[0]!r}; known: {', '.join(hints)}")
+        raise InputError(
+            f"{where}: unknown setting {quoted(unknown[0])}; known: {', '.join(hints)}"
+        )
     values = {
         name: _convert(hints[name], value, f"{where}: {name}") for name, value in tree.items()
     }
-    return kind(**values)
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -93,7 +104,7 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
         return number
     if hint in (int, str, bool) and type(value) is hint:
         return value
-    raise InputError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+    raise InputError(f"{where}: expected {getattr(hint, '__name__', hint)}, got {quoted(value)}")
 
 
 def _number(value: object) -> float | None:
@@ -102,7 +113,8 @@ def _number(value: object) -> float | None:
         with contextlib.suppress(ValueError):
             return float(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     return None
 
 
@@ -128,10 +140,11 @@ def load_config(path: Path) -> RunConfig:
         InputError: it is missing or does not describe a run.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not a readable configuration ({reason})") from error
+        tree = parse_yaml(read_text(path, MAX_CONFIG_BYTES))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not a readable configuration ({error})") from error
     return from_dict(tree, str(path))
 
 

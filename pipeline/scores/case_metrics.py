@@ -10,7 +10,7 @@ from functools import cached_property
 import nibabel as nib
 import numpy as np
 
-from pipeline.files.nifti import voxel_volume_ml
+from pipeline.files.images.volume import voxel_volume_ml
 from pipeline.scores.metrics import (
     LesionCounts,
     auprc,
@@ -92,7 +92,8 @@ class ScoredCase:
     Attributes:
         anomaly_map: float, higher = more anomalous; values outside the brain are never read.
         brain_mask: bool.
-        regions: bool masks; ``whole_tumour`` always, empty where the case is healthy.
+        regions: bool masks; ``whole_tumour`` is empty where the case is healthy. There is none at
+            all where the case is known to be ill and nobody marked where: then no metric applies.
         affine: voxel index to world (mm), ``(4, 4)``.
         mask: what the method calls lesion, bool, or None where it has no threshold.
     """
@@ -104,9 +105,14 @@ class ScoredCase:
     mask: np.ndarray | None = None
 
     @property
+    def is_marked(self) -> bool:
+        """Whether each voxel is known to be lesion or not."""
+        return "whole_tumour" in self.regions
+
+    @property
     def healthy(self) -> bool:
-        """Whether the label is empty."""
-        return not self.regions["whole_tumour"].any()
+        """Whether it is known that no voxel is lesion."""
+        return self.is_marked and not self.regions["whole_tumour"].any()
 
     @property
     def voxel_ml(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,12 @@ import numpy as np
 from pipeline.cases.case import Case
 from pipeline.cases.labels import label_regions
 from pipeline.cases.loop import Execution, each_case
-from pipeline.errors import InputError
+from pipeline.errors import InputError, printable
+from pipeline.files.case_name import case_folder
+from pipeline.files.images.formats import is_picture
+from pipeline.files.images.reading import read_labels, read_mask, read_volume_or_zeros
+from pipeline.files.images.volume import Volume, grid_difference
 from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, RESULT
-from pipeline.files.nifti import (
-    Volume,
-    grid_difference,
-    is_picture,
-    read_labels,
-    read_volume_or_zeros,
-)
 from pipeline.files.record.result import CaseResult, Threshold
 from pipeline.scores.case_metrics import METRICS, ScoredCase, slice_scores, top_mean
 from pipeline.scores.histogram import ScoreHistogram
@@ -36,10 +33,12 @@ class CaseScores:
     Attributes:
         name, subject: as in its `Case`.
         healthy: True where it has no lesion.
+        is_marked: whether its voxels are known to be lesion or not; else it is known to be ill, and
+            its score alone counts.
         score: `top_mean` of the map in the brain; the higher, the more anomalous the case.
         lesion_ml: whole tumour, brain mask or not; ``lesion_outside_ml``: the part that the brain
-            mask leaves out, and which no metric therefore sees.
-        brain_ml: volume of the brain mask.
+            mask leaves out, and which no metric therefore sees. NaN where it is not marked.
+        brain_ml: volume of the brain mask; volumes of a picture are NaN.
         values: every entry of `METRICS`, NaN where undefined.
         slice_scores, slice_lesion: ``(n,)`` float64 and bool, of `case_metrics.slice_scores`.
         p_value: of the case against healthy ones, NaN where the method does not say.
@@ -59,6 +58,7 @@ class CaseScores:
     p_value: float = math.nan
     evaluations_per_slice: float = math.nan
     seconds: float = math.nan
+    is_marked: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class MethodScores:
     Attributes:
         method: its name.
         cases: those that could be scored, in order; ``failures``: name to reason of the others.
-        pooled: brain voxels of all scored cases, the healthy ones included.
+        pooled: brain voxels of all scored cases that are marked or healthy.
         threshold: of the masks; value None where cases differ or nothing is said.
         seed: of the bootstrap.
     """
@@ -88,40 +88,64 @@ class Scoring:
     Attributes:
         threshold: cuts the maps; None takes that of each ``result.json``. A ``mask.nii.gz`` stands
             for the cut map unless ``result.json`` names another threshold than this one.
-        brain_mask_of: ``(X, Y, Z)`` on the map's grid, bool, for cases without a mask file.
+        brain_mask_of: bool, on the grid of the case's image, for cases without a mask file.
         seed: of the bootstrap.
     """
 
     threshold: Threshold | None = None
-    brain_mask_of: Callable[[Case], np.ndarray] | None = None
+    brain_mask_of: Callable[[Case], Volume] | None = None
     seed: int = 0
 
 
 def score_case(scored: ScoredCase, case: Case, result: CaseResult) -> CaseScores:
-    """Apply every entry of `METRICS` to a case.
+    """Apply every entry of `METRICS` to a case; all are undefined where it is not marked.
 
     Args:
         scored: its volumes.
         case: says who it is.
         result: what the method states of it.
     """
-    lesion = scored.regions["whole_tumour"]
-    outside = np.count_nonzero(lesion & ~scored.brain_mask)
-    scores, labels = slice_scores(scored.anomaly_map, lesion, scored.brain_mask, scored.affine)
-    return CaseScores(
+    image_level = CaseScores(
         name=case.name,
         subject=case.subject,
         healthy=scored.healthy,
         score=top_mean(scored.scores),
-        lesion_ml=float(np.count_nonzero(lesion) * scored.voxel_ml),
-        lesion_outside_ml=float(outside * scored.voxel_ml),
+        lesion_ml=math.nan,
+        lesion_outside_ml=math.nan,
         brain_ml=scored.scores.size * scored.voxel_ml,
-        values={key: float(metric(scored)) for key, metric in METRICS.items()},
-        slice_scores=scores,
-        slice_lesion=labels,
+        values=dict.fromkeys(METRICS, math.nan),
+        slice_scores=np.zeros(0),
+        slice_lesion=np.zeros(0, dtype=bool),
         p_value=_number(result.p_value),
         evaluations_per_slice=_number(result.evaluations_per_slice),
         seconds=_number(result.seconds),
+        is_marked=False,
+    )
+    scores = _with_voxels(image_level, scored) if scored.is_marked else image_level
+    is_flat = any(is_picture(file.path) for file in case.images.values())
+    return _without_volumes(scores) if is_flat else scores
+
+
+def _without_volumes(scores: CaseScores) -> CaseScores:
+    """Of a picture, of which nobody says how many millimetres a pixel has."""
+    values = {k: math.nan if k.endswith("_ml") else v for k, v in scores.values.items()}
+    nan = math.nan
+    return replace(scores, values=values, lesion_ml=nan, lesion_outside_ml=nan, brain_ml=nan)
+
+
+def _with_voxels(image_level: CaseScores, scored: ScoredCase) -> CaseScores:
+    """The scores of a case with all that its marked voxels tell."""
+    lesion = scored.regions["whole_tumour"]
+    outside = np.count_nonzero(lesion & ~scored.brain_mask)
+    scores, labels = slice_scores(scored.anomaly_map, lesion, scored.brain_mask, scored.affine)
+    return replace(
+        image_level,
+        lesion_ml=float(np.count_nonzero(lesion) * scored.voxel_ml),
+        lesion_outside_ml=float(outside * scored.voxel_ml),
+        values={key: float(metric(scored)) for key, metric in METRICS.items()},
+        slice_scores=scores,
+        slice_lesion=labels,
+        is_marked=True,
     )
 
 
@@ -138,7 +162,8 @@ def evaluate_folder(
     Args:
         out_dir: holds ``<case>/anomaly.nii.gz`` on the label's grid and, where the method writes
             them, ``mask.nii.gz`` (what it calls lesion), ``brain_mask.nii.gz``, ``result.json``.
-        cases: with a label, or marked healthy.
+        cases: with a label, or said to be healthy or not; one that is said not to be and has no
+            label counts by its score alone.
         method: its name.
 
     Raises:
@@ -150,10 +175,12 @@ def evaluate_folder(
 
     def score(case: Case) -> tuple[CaseScores, Threshold]:
         nonlocal pooled
-        result = CaseResult.of(out_dir / case.name) or CaseResult()
-        scored, used = _load(out_dir / case.name, case, result, scoring)
+        folder = case_folder(out_dir, case.name)
+        result = CaseResult.of(folder) or CaseResult()
+        scored, used = _load(folder, case, result, scoring)
         scores = score_case(scored, case, result)
-        pooled += ScoreHistogram.of(scored.scores, scored.lesion)
+        if scored.is_marked:
+            pooled += ScoreHistogram.of(scored.scores, scored.lesion)
         return scores, used
 
     by_name = {case.name: case for case in cases}
@@ -171,6 +198,7 @@ def evaluate_folder(
 def _load(
     folder: Path, case: Case, result: CaseResult, scoring: Scoring
 ) -> tuple[ScoredCase, Threshold]:
+    result.check_files(folder, (ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK))
     anomaly_map = _read_map(folder / ANOMALY_MAP)
     regions, uncounted = _read_regions(case, anomaly_map)
     brain_mask = _read_brain(folder, case, anomaly_map, scoring.brain_mask_of) & ~uncounted
@@ -185,7 +213,10 @@ def _read_map(path: Path) -> Volume:
 
 
 def _read_regions(case: Case, anomaly_map: Volume) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The regions, and labelled voxels that are no tumour (a resection cavity): left out."""
+    """The regions, and labelled voxels that are no tumour (a resection cavity): left out.
+
+    None are known of a case that is said not to be healthy and has no label.
+    """
     nothing = np.zeros(anomaly_map.data.shape, dtype=bool)
     if case.label is not None:
         label = read_labels(case.label.path, case.label.channel)
@@ -197,32 +228,31 @@ def _read_regions(case: Case, anomaly_map: Volume) -> tuple[dict[str, np.ndarray
         return regions, nothing if is_picture(label.path) else uncounted
     if case.healthy:
         return {"whole_tumour": nothing}, nothing
-    raise InputError(f"{case.name}: no lesion label, and nothing says that the case is healthy")
+    if case.healthy is False:
+        return {}, nothing
+    raise InputError(
+        f"{case.name}: no lesion label, and nothing says whether the case is healthy; put it into "
+        "a folder healthy/ or tumour/, or say it in a datalist"
+    )
 
 
 def _read_brain(
     folder: Path,
     case: Case,
     anomaly_map: Volume,
-    brain_mask_of: Callable[[Case], np.ndarray] | None,
+    brain_mask_of: Callable[[Case], Volume] | None,
 ) -> np.ndarray:
     path = folder / BRAIN_MASK
     if path.is_file():
-        volume = read_labels(path)
-        _check_grid(anomaly_map, volume)
-        brain_mask = volume.data > 0
+        volume = read_mask(path)
     elif brain_mask_of is not None:
-        brain_mask = np.asarray(brain_mask_of(case)) > 0
-        if brain_mask.shape != anomaly_map.data.shape:
-            raise InputError(
-                f"{anomaly_map.path}: shape {anomaly_map.data.shape}, but the brain mask of "
-                f"{case.name} has {brain_mask.shape}; write the map on the grid of its image"
-            )
+        volume = brain_mask_of(case)
     else:
         raise InputError(f"{path}: no brain mask; write one beside the map")
-    if not brain_mask.any():
+    _check_grid(anomaly_map, volume)
+    if not volume.data.any():
         raise InputError(f"{case.name}: the brain mask is empty, so no voxel counts")
-    return brain_mask
+    return volume.data
 
 
 def _read_mask(
@@ -231,9 +261,9 @@ def _read_mask(
     path = folder / ANOMALY_MASK
     used = threshold or stored or NO_THRESHOLD
     if path.is_file() and (stored is None or stored.value == used.value):
-        volume = read_labels(path)
+        volume = read_mask(path)
         _check_grid(anomaly_map, volume)
-        return volume.data > 0, used if used.rule else Threshold(rule=path.name)
+        return volume.data, used if used.rule else Threshold(rule=path.name)
     if used.value is None:
         return None, used
     return anomaly_map.data > used.value, used
@@ -274,8 +304,8 @@ def _common(given: Threshold | None, used: Sequence[Threshold]) -> Threshold:
 
 def method_of(out_dir: Path) -> str:
     """The method that a folder of maps is from: as its results say, else the folder's name."""
-    for path in sorted(out_dir.glob(f"*/{RESULT}")):
+    for path in sorted(out_dir.glob(f"[!.]*/{RESULT}")):
         with contextlib.suppress(InputError):
             if method := CaseResult.read(path).method:
                 return method
-    return out_dir.resolve().name
+    return printable(out_dir.resolve().name)

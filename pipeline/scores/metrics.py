@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from sklearn import metrics
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 MIN_LESION_OVERLAP = 0.1
@@ -64,6 +65,19 @@ def auroc(scores: np.ndarray, lesion: np.ndarray) -> float:
         lesion: ``(n,)`` bool.
     """
     return math.nan if _one_class(lesion) else float(roc_auc_score(lesion, scores))
+
+
+def roc_curve(scores: np.ndarray, lesion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates, ``(m,)`` each in [0, 1], ascending; empty without a class.
+
+    Args:
+        scores: ``(n,)``, finite.
+        lesion: ``(n,)`` bool.
+    """
+    if _one_class(lesion):
+        return np.zeros(0), np.zeros(0)
+    fpr, tpr, _ = metrics.roc_curve(lesion, scores)
+    return fpr, tpr
 
 
 def auprc(scores: np.ndarray, lesion: np.ndarray) -> float:

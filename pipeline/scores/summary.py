@@ -12,6 +12,7 @@ from pipeline.files.provenance import command_line, software
 from pipeline.files.record.summary import (
     Curve,
     Curves,
+    Difference,
     MadeBy,
     Mean,
     MethodSummary,
@@ -20,16 +21,19 @@ from pipeline.files.record.summary import (
     Stratum,
     Summary,
 )
-from pipeline.scores.bootstrap import Interval, bootstrap_auroc, bootstrap_ci
 from pipeline.scores.case_metrics import METRICS
 from pipeline.scores.evaluate import CaseScores, MethodScores
 from pipeline.scores.histogram import ScoreHistogram
+from pipeline.scores.intervals import Interval, auroc_ci, mean_ci, paired
 from pipeline.scores.metrics import auroc
 
 SIZES_ML = {"<10 mL": (0.0, 10.0), "10-50 mL": (10.0, 50.0), ">50 mL": (50.0, math.inf)}
 """Strata of whole-tumour volume, the lower end included."""
 PARTS = ("tumour_core", "enhancing")
 """Regions inside the whole tumour."""
+COMPARED = ("auprc", "dice_oracle", "dice_at_threshold", "lesion_f1")
+"""Metrics whose differences between methods are told."""
+_WITHOUT_BOUND = ("false_findings",)
 
 
 def summarise(methods: Mapping[str, MethodScores], cohort_name: str) -> Summary:
@@ -44,6 +48,8 @@ def summarise(methods: Mapping[str, MethodScores], cohort_name: str) -> Summary:
         cohort=cohort_name,
         n_cases=len(scored),
         methods={name: _summarise_method(method) for name, method in methods.items()},
+        compared_with=next(iter(methods), None),
+        differences=_differences(list(methods.values())),
         made_by=MadeBy(command=command_line(), software=software()),
     )
 
@@ -72,6 +78,7 @@ def _summarise_method(method: MethodScores) -> MethodSummary:
         by_size={name: _stratum(cases, *ends) for name, ends in SIZES_ML.items()},
         n_healthy=sum(case.healthy for case in cases),
         n_tumour=sum(not case.healthy for case in cases),
+        n_image_level=sum(not case.is_marked for case in cases),
         failed=dict(method.failures),
         evaluations_per_slice=_known(_mean(case.evaluations_per_slice for case in cases)),
         seconds_per_case=_known(_mean(case.seconds for case in cases)),
@@ -81,16 +88,47 @@ def _summarise_method(method: MethodScores) -> MethodSummary:
 def _means(method: MethodScores) -> dict[str, Mean]:
     """Every metric but the threshold, over the cases where it is defined."""
     return {
-        key: _mean_of(bootstrap_ci(_column(method.cases, key), seed=method.seed))
+        key: _mean_of(mean_ci(_column(method.cases, key), 0, _highest(key)))
         for key in METRICS
         if key != "threshold_oracle"
     }
 
 
+def _highest(key: str) -> float:
+    """What a metric cannot exceed: shares end at 1."""
+    return math.inf if key.endswith("_ml") or key in _WITHOUT_BOUND else 1.0
+
+
+def _differences(methods: Sequence[MethodScores]) -> dict[str, dict[str, Difference]]:
+    """The first method less each other one, by case; without metrics that no two cases share."""
+    if len(methods) < 2:
+        return {}
+    first, *others = methods
+    return {other.method: _differences_to(first, other) for other in others}
+
+
+def _differences_to(first: MethodScores, other: MethodScores) -> dict[str, Difference]:
+    theirs = {case.name: case.values for case in other.cases}
+    both = [(case.values, theirs[case.name]) for case in first.cases if case.name in theirs]
+    found = {}
+    for key in COMPARED:
+        values = np.array([(own[key], others[key]) for own, others in both]).reshape(-1, 2)
+        pair = paired(values[:, 0], values[:, 1])
+        if pair.n:
+            found[key] = Difference(
+                n=pair.n,
+                mean=pair.difference.mean,
+                ci95=_mean_of(pair.difference).ci95,
+                wins=pair.wins,
+                losses=pair.losses,
+            )
+    return found
+
+
 def _image_auroc(method: MethodScores) -> Mean:
     scores = np.array([case.score for case in method.cases])
     ill = np.array([not case.healthy for case in method.cases], dtype=bool)
-    return _mean_of(bootstrap_auroc(scores, ill, seed=method.seed))
+    return _mean_of(auroc_ci(scores, ill, seed=method.seed))
 
 
 def _pooled(pooled: ScoreHistogram) -> Pooled:

@@ -7,18 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.cases.brain_extraction import make_extractor
 from pipeline.cases.case import Case
+from pipeline.cases.extraction.choice import make_extractor
 from pipeline.cases.loading import check_same_grid
-from pipeline.cases.loop import Execution, Failures
+from pipeline.cases.loop import Execution, Failures, say_notes
 from pipeline.cases.several import Paths, Selection, as_paths
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.choice import runnable, select_methods
-from pipeline.detection.detect import detect_cases
+from pipeline.detection.detect import detect_cases, notes_of_results
 from pipeline.detection.detector import Detector, make_detector
 from pipeline.errors import InputError
 from pipeline.figures.cases import benchmark_figures
-from pipeline.files.names import MAPS
+from pipeline.files.case_name import case_folder
+from pipeline.files.folder.lock import locked
+from pipeline.files.folder.ownership import OF_PICTURES, OF_SCORES, claim
+from pipeline.files.names import MAPS, RESULT
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.summary import Summary
 from pipeline.run.config import RunConfig
@@ -28,9 +31,17 @@ from pipeline.scores.evaluate import MethodScores, Scoring, evaluate_folder
 from pipeline.scores.tables import write_results
 from pipeline.study.completion import complete_calibration
 from pipeline.study.people import models_by_noise, seen_before
-from pipeline.study.selection import check_modalities, find_beside, find_said, healthy_of
+from pipeline.study.selection import (
+    check_modalities,
+    find_beside,
+    find_said,
+    healthy_of,
+    with_modality,
+)
 
 logger = logging.getLogger(__name__)
+
+WHICH_MODALITY = "say which modality to compare on: --modality flair, t1, t1ce, t2 or image"
 
 
 @dataclass(frozen=True)
@@ -85,15 +96,19 @@ def benchmark(
     are done are not run again.
 
     Args:
-        data: cohorts, case folders or datalists.
+        data: cohorts, case folders or datalists. A case that is said not to be healthy and has no
+            label counts in the image AUROC alone.
         out: a folder.
         options: models, methods, thresholds.
-        selection: which cases; its modalities are needed.
+        selection: which cases; its modalities are needed, but of pictures.
         execution: progress, device, allowed failures, finished cases again or not.
 
     Raises:
-        InputError: no modality, no method or case left, or models that cannot be compared.
+        InputError: no modality, no method or case left, models that cannot be compared, or a folder
+            where another command is at work or that holds tables that are not ours.
     """
+    claim(Path(out), (*OF_SCORES, *OF_PICTURES))
+    selection = with_modality(data, selection, WHICH_MODALITY)
     contest = _contest(options, selection, execution.device)
     meant = replace(selection, modalities=contest.config.modalities)
     cohort = find_said(data, meant)
@@ -101,16 +116,17 @@ def benchmark(
     healthy = None
     if options.calibrate_on is not None:
         healthy = healthy_of(find_beside(options.calibrate_on, replace(meant, healthy=True)))
-    calibration = complete_calibration(
-        contest.models,
-        contest.names,
-        contest.transforms,
-        healthy=healthy,
-        seed=options.seed,
-        execution=execution,
-    )
     name = options.cohort or ", ".join(str(path) for path in as_paths(data))
-    scored = compare(cohort.cases, contest, calibration, Path(out), name, execution=execution)
+    with locked(Path(out)):
+        calibration = complete_calibration(
+            contest.models,
+            contest.names,
+            contest.transforms,
+            healthy=healthy,
+            seed=options.seed,
+            execution=execution,
+        )
+        scored = compare(cohort.cases, contest, calibration, Path(out), name, execution=execution)
     return replace(scored, failed={**cohort.incomplete, **scored.failed})
 
 
@@ -140,11 +156,9 @@ class Contest:
 
 def _contest(options: BenchmarkOptions, selection: Selection, device: str | None) -> Contest:
     """Load the models, and keep the methods that they can do; why others cannot is logged."""
-    if not selection.modalities:
-        raise InputError("say which modality to compare on: --modality flair, t1, t1ce or t2")
     names = select_methods(options.methods)
     folders = [run_folder(path) for path in as_paths(options.models)]
-    folders = folders or [shipped_run(selection.modalities)]
+    folders = folders or [shipped_run(selection.modalities or ())]
     models = models_by_noise([load_model(path, usable_device(device)) for path in folders])
     names, left_out = runnable(names, models)
     for name, reason in left_out.items():
@@ -188,7 +202,7 @@ def compare(
     """
     unusable = _bad_labels(cases, contest.config.modalities[0], execution.max_failures)
     usable = _not_failed(cases, unusable)
-    folders = {name: out / MAPS / name for name in contest.names}
+    folders = {name: case_folder(out / MAPS, name) for name in contest.names}
     failed = detect_cases(
         usable,
         _detectors(contest, calibration),
@@ -208,6 +222,7 @@ def compare(
             folder, good, method=name, scoring=scoring, execution=execution
         )
         failed |= scores[name].failures
+    say_notes(notes_of_results(folders.values(), [case.name for case in good]), RESULT)
     summary = write_results(out, scores, cohort_name, good)
     pictures, not_drawn = benchmark_figures(out, _not_failed(good, failed))
     return Benchmark(summary, pictures, failed | not_drawn)

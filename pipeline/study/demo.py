@@ -9,7 +9,10 @@ from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.detection.choice import select_methods
 from pipeline.detection.methods import NETWORK_METHODS
+from pipeline.errors import InputError
 from pipeline.figures.losses import training_figure
+from pipeline.files.folder.ownership import OF_A_RUN, OF_PICTURES, OF_SCORES, claim
+from pipeline.files.names import REPORT
 from pipeline.phantom.cohort import CohortPlan, write_cohort
 from pipeline.report.page import write_report
 from pipeline.scores.tables import format_table
@@ -56,12 +59,18 @@ def demo(
         seed: of everything drawn.
         epochs: of the training; None takes some minutes' worth.
         execution: progress, device.
+
+    Raises:
+        InputError: not one epoch, or what the parts raise.
     """
+    if epochs is not None and epochs < 1:
+        raise InputError(f"--epochs {epochs}: expected 1 or more")
     folder = Path(out)
+    _claim(folder)
     _write_cohorts(folder, seed, execution)
     selection = Selection(modalities=(MODALITY,))
     settings = {
-        "training.epochs": epochs or EPOCHS,
+        "training.epochs": EPOCHS if epochs is None else epochs,
         "training.slices_per_epoch": SLICES_PER_EPOCH,
         "seed": seed,
     }
@@ -76,21 +85,23 @@ def demo(
     of_other_noise = {name for name, m in NETWORK_METHODS.items() if m.noise != "simplex"}
     names = [name for name in select_methods(None) if name not in of_other_noise]
     cohort = f"phantoms, {SPACING_MM:g} mm, {CONTRAST} tumours, seed {2 * seed + 1}"
-    scored = benchmark(
-        folder / TEST,
-        folder,
-        options=BenchmarkOptions(models=(run.path,), methods=names, seed=seed, cohort=cohort),
-        selection=selection,
-        execution=replace(execution, overwrite=True),
-    )
-    n_cases = scored.summary.n_cases
-    title = f"{n_cases} synthetic brains never seen, {N_TEST_TUMOUR} with a {CONTRAST} tumour:"
+    options = BenchmarkOptions(models=(run.path,), methods=names, seed=seed, cohort=cohort)
+    again = replace(execution, overwrite=True)
+    scored = benchmark(folder / TEST, folder, options=options, selection=selection, execution=again)
+    n = scored.summary.n_cases
+    title = f"{n} synthetic brains never seen, {N_TEST_TUMOUR} with a {CONTRAST} tumour:"
     page = write_report(folder, execution=execution).path
     return Demonstration(f"{title}\n\n{format_table(scored.summary)}", scored.pictures, page)
 
 
 TRAINING, TEST = "healthy", "test"
 """Folders of the two cohorts."""
+
+
+def _claim(folder: Path) -> None:
+    """See at once what the parts would find out one after the other."""
+    claim(folder, (*OF_SCORES, *OF_PICTURES, REPORT))
+    claim(folder / "run", OF_A_RUN)
 
 
 def _write_cohorts(folder: Path, seed: int, execution: Execution) -> None:

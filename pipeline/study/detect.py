@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.loop import Execution
+from pipeline.cases.extraction.choice import AUTO, make_extractor
+from pipeline.cases.loop import Execution, say_notes
 from pipeline.cases.several import Paths, Selection, find_all
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.detect import DetectedCases, detect_cases
+from pipeline.detection.detect import DetectedCases, detect_cases, notes_of_results
 from pipeline.detection.detector import make_network_detector
 from pipeline.detection.fitness import check_for_shipped
 from pipeline.detection.methods import OURS
-from pipeline.errors import InputError
-from pipeline.files.record.calibration import Calibration
-from pipeline.run.locate import is_shipped, run_folder, shipped_run
+from pipeline.errors import InputError, NamelessError
+from pipeline.files.folder.ownership import claim
+from pipeline.files.names import DICOM_CASES, RESULT, RESULTS_TABLE
+from pipeline.run.finished import calibration_of
+from pipeline.run.locate import SHIPPED, is_shipped, run_folder, shipped_run
 from pipeline.run.model import Model, load_model, usable_device
+from pipeline.study.contrast import told_contrast
+from pipeline.study.follow.table import write_results_table
+from pipeline.study.intake import take_in
 from pipeline.study.selection import check_modalities, find_said
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class DetectOptions:
     false_positive_rate: float | None = None
     any_scan: bool = False
     any_scan_hint: str = "--any-scan detects all the same"
-    brain_extraction: str | None = None
+    brain_extraction: str | None = AUTO
     seed: int = 0
 
 
@@ -53,9 +61,11 @@ def detect(
     """Make anomaly map, mask and pseudo-healthy image of each case, on its own grid.
 
     Args:
-        data: scans, case folders, cohorts or datalists.
+        data: scans, case folders, cohorts or datalists; and DICOM studies (folders, zips, files),
+            which are converted into ``dicom/<case>/`` of ``out`` first.
         out: gets ``<case>/`` with ``anomaly.nii.gz`` (>= 0, higher = more anomalous),
-            ``mask.nii.gz``, ``pseudo_healthy.nii.gz``, ``brain_mask.nii.gz``, ``result.json``.
+            ``mask.nii.gz``, ``pseudo_healthy.nii.gz``, ``brain_mask.nii.gz``, ``result.json``,
+            ``findings.csv``; and ``results.csv``, a row for each case.
         options: weights and threshold.
         selection: which cases.
         execution: progress, device, allowed failures, finished cases again or not.
@@ -63,9 +73,19 @@ def detect(
     Raises:
         InputError: no case, no weights that fit, or a folder that cannot be written to.
     """
-    run = _run_of(data, options, selection)
+    claim(Path(out))
+    taken = take_in(data, Path(out) / DICOM_CASES, selection=selection, execution=execution)
+    try:
+        run = _run_of(taken.paths, options, selection)
+    except NamelessError as error:
+        told = told_contrast(error, make_extractor(options.brain_extraction))
+        selection = replace(selection, modalities=(told,))
+        run = shipped_run(selection.modalities or ())
     model = load_model(run, usable_device(execution.device))
-    return detect_with(model, data, out, options=options, selection=selection, execution=execution)
+    detected = detect_with(
+        model, taken.paths, out, options=options, selection=selection, execution=execution
+    )
+    return replace(detected, failed={**taken.failed, **detected.failed})
 
 
 def detect_with(
@@ -78,13 +98,14 @@ def detect_with(
     execution: Execution = Execution(),
 ) -> DetectedCases:
     """As `detect`, with a network that is loaded already; ``options.model`` is not looked at."""
+    claim(Path(out), (RESULTS_TABLE,))
     config = model.config
     check_modalities(selection, config.modalities, model.path)
     cohort = find_said(data, replace(selection, modalities=config.modalities))
     detector = make_network_detector(
         OURS,
         model,
-        Calibration.of(model.path),
+        calibration_of(model.path),
         false_positive_rate=options.false_positive_rate,
         seed=options.seed,
     )
@@ -98,7 +119,9 @@ def detect_with(
         {OURS: Path(out)},
         execution=execution,
     )
+    write_results_table(Path(out))
     done = tuple(case.name for case in cohort.cases if case.name not in failed)
+    say_notes(notes_of_results([Path(out)], done), RESULT)
     return DetectedCases(Path(out), done, {**cohort.incomplete, **failed})
 
 
@@ -119,4 +142,9 @@ def _run_of(data: Paths, options: DetectOptions, selection: Selection) -> Path:
             "the cases have no modality in common: say which with --modality, or give them in "
             "separate commands"
         )
-    return shipped_run(sorted(at_hand))
+    run = shipped_run(sorted(at_hand))
+    if len(at_hand) > 1:
+        used = next(modality for modality in SHIPPED if modality in at_hand)
+        names = ", ".join(sorted(at_hand))
+        logger.warning("note: of %s %s is used; --modality takes another", names, used)
+    return run

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
+from pipeline.cases.listing import file_hashes
 from pipeline.errors import InputError
+from pipeline.files.images.pairs import image_hash
 from pipeline.files.names import DATALIST
-from pipeline.files.record.datalist import Datalist
+from pipeline.files.record.datalist import CaseEntry, Datalist
 from pipeline.run.model import Model
 
 
@@ -46,32 +48,47 @@ def _check_comparable(model: Model, first: Model) -> None:
         )
 
 
-def _measured_on(model: Model) -> dict[str, set[Path]]:
+def _measured_on(model: Model) -> dict[str, set[str]]:
     """As `_images_by_use`, without the cases that were only trained on."""
     return {use: images for use, images in _images_by_use(model).items() if use != "extra"}
 
 
-def _images_by_use(model: Model) -> dict[str, set[Path]]:
-    """Image files of a run by what they were used for; empty where nothing is recorded."""
+def _images_by_use(model: Model) -> dict[str, set[str]]:
+    """Images of a run, as `_image`, by what they were used for; empty where nothing is recorded."""
     datalist = Datalist.of(model.path)
     if datalist is None:
         return {}
     return {
-        name: {path for entry in entries for path in entry.image_paths(model.path)}
+        name: {image for entry in entries for image in _images_of(entry, model.path)}
         for name, entries in datalist.sections.items()
     }
 
 
+def _images_of(entry: CaseEntry, folder: Path) -> list[str]:
+    paths = zip(entry.image, entry.image_paths(folder), strict=True)
+    return [entry.sha256.get(modality) or _image(path) for modality, path in paths]
+
+
+def _image(path: Path) -> str:
+    """What an image is: its content, wherever it lies; the path where there is no file any more."""
+    try:
+        return image_hash(path)
+    except OSError:
+        return str(path.resolve())
+
+
 def seen_before(cases: Sequence[Case], models: Mapping[str, Model]) -> list[str]:
-    """Names of the cases whose images a model was trained or calibrated on."""
-    used: set[Path] = set()
+    """Names of the cases whose images a model was trained or calibrated on, under any name."""
+    used: set[str] = set()
     for model in models.values():
         images = _images_by_use(model)
         used = used.union(*(images.get(use, ()) for use in ("training", "validation", "extra")))
+    if not used:
+        return []
     return [
         case.name
         for case in cases
-        if any(file.path.resolve() in used for file in case.images.values())
+        if any(_image(file.path) in used for file in case.images.values())
     ]
 
 
@@ -82,7 +99,16 @@ def cases_of_run(model: Model, section: str) -> list[Case]:
         section: ``training``, ``validation``, ``test`` or ``extra``.
 
     Raises:
-        InputError: they are not there any more.
+        InputError: they are not there any more, or others lie in their place.
     """
-    datalist = model.path / DATALIST
-    return list(find_cases(datalist, section=section, modalities=model.config.modalities).cases)
+    path = model.path / DATALIST
+    cases = find_cases(path, section=section, modalities=model.config.modalities).cases
+    recorded = {entry.name: entry.sha256 for entry in Datalist.read(path)[section]}
+    for case in cases:
+        before = recorded.get(case.name, {})
+        if any(before.get(role, now) != now for role, now in file_hashes(case).items()):
+            raise InputError(
+                f"{path}: the files of {case.name} are not those that the run was trained with; "
+                "put those back, or train anew"
+            )
+    return list(cases)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.cases.brain_extraction import make_extractor
-from pipeline.cases.loading import load_brain
+from pipeline.cases.brain.find import load_brain
+from pipeline.cases.extraction.choice import make_extractor
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
 from pipeline.errors import InputError

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cases.case import Case, Cohort
+from pipeline.cases.layouts.names import PICTURE
 from pipeline.cases.several import Paths, Selection, as_paths, find_all
 from pipeline.cases.splits import healthy_for_training
 from pipeline.errors import InputError
 
 logger = logging.getLogger(__name__)
+
+MAX_ALIKE = 5
+"""So many cases that are not used for one reason are named."""
 
 
 def find_said(paths: Paths, selection: Selection) -> Cohort:
@@ -22,6 +27,25 @@ def find_said(paths: Paths, selection: Selection) -> Cohort:
         logger.warning("note: %s", note)
     say_unused(cohort.incomplete.items())
     return cohort
+
+
+def with_modality(paths: Paths, selection: Selection, advice: str) -> Selection:
+    """A selection with modalities: of pictures of which no name says one, that of pictures.
+
+    Args:
+        paths: where the cases are.
+        selection: with modalities or not.
+        advice: what to do where none is named and there are other images.
+
+    Raises:
+        InputError: no modality is named, and there are others than such pictures.
+    """
+    if selection.modalities:
+        return selection
+    cases = find_all(paths, selection).cases
+    if any(set(case.images) != {PICTURE} for case in cases):
+        raise InputError(advice)
+    return replace(selection, modalities=(PICTURE,))
 
 
 def find_healthy(paths: Paths, selection: Selection) -> list[Case]:
@@ -56,9 +80,15 @@ def find_beside(paths: Paths, selection: Selection) -> Cohort:
 
 
 def say_unused(reasons: Iterable[tuple[str, str]]) -> None:
-    """Log the cases that are not used, a line each."""
+    """Log the cases that are not used, a line each; of many with one reason the first few."""
+    alike: dict[str, list[str]] = defaultdict(list)
     for name, reason in reasons:
-        logger.warning("not used: %s", reason if name in reason else f"{name}: {reason}")
+        alike[reason].append(name)
+    for reason, names in alike.items():
+        for name in names[:MAX_ALIKE]:
+            logger.warning("not used: %s", reason if name in reason else f"{name}: {reason}")
+        if (n_more := len(names) - MAX_ALIKE) > 0:
+            logger.warning("not used: and %d more: %s", n_more, reason)
 
 
 def check_modalities(selection: Selection, modalities: Sequence[str], run: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.files.provenance import command_line, software
+from pipeline.files.provenance import software
 from pipeline.files.record.datalist import Datalist
 from pipeline.run.config import RunConfig
 from pipeline.training.probes import Probe, probe_timestep
@@ -64,7 +64,6 @@ def introduction(config: RunConfig, run_dir: Path, n_weights: int, probes: Seque
         "diffusion": _about_diffusion(config),
         "training": _about_training(config),
         "phantoms": _about_probes(probes),
-        "command": f"`{command_line()}`",
         "software": ", ".join(
             f"{name} {version}" for name, version in software().to_json().items() if version
         ),

@@ -10,9 +10,14 @@ from typing import Any, Protocol
 
 import torch
 
+from pipeline.diffusion.network import build_network
 from pipeline.errors import InputError
+from pipeline.files.limits import MAX_CHECKPOINT_BYTES
 from pipeline.files.names import CHECKPOINT
-from pipeline.files.nifti import write_atomically
+from pipeline.files.texts import brief
+from pipeline.files.writing import opened, write_atomically
+from pipeline.run.config import RunConfig
+from pipeline.run.weights import read_state
 from pipeline.training.losses import EpochLosses
 
 
@@ -33,10 +38,17 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """
 
     def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
+        with opened(temporary) as file:
             torch.save(state, file)
 
     write_atomically(path, write)
+
+
+def checkpoint_bytes(config: RunConfig) -> int:
+    """Size of `CHECKPOINT`: weights, their average, and the two moments of the optimizer."""
+    with torch.device("meta"):
+        network = build_network(config.network, len(config.modalities))
+    return 4 * sum(p.numel() * p.element_size() for p in network.parameters())
 
 
 def save_checkpoint(
@@ -57,21 +69,24 @@ def restore_checkpoint(
         The losses of the epochs so far.
 
     Raises:
-        InputError: the file is torn, or of other parts.
+        InputError: the file is torn, or of other parts, or holds code.
     """
     path = run_dir / CHECKPOINT
     if not path.is_file():
         return []
+    state = read_state(
+        path, device, max_bytes=MAX_CHECKPOINT_BYTES, else_do="delete it to start again"
+    )
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
         losses = [EpochLosses(**row) for row in state["rows"]]
         for name, part in parts.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 part.load_state_dict(state[name])
+    except InputError:
+        raise
     except Exception as error:  # torch raises many kinds on a torn or foreign file
         raise InputError(
-            f"{path}: not a checkpoint of this run ({str(error).splitlines()[0]}); "
-            "delete it to start again"
+            f"{path}: not a checkpoint of this run ({brief(error)}); delete it to start again"
         ) from error
     return losses

@@ -23,10 +23,13 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from pipeline import __version__
 from pipeline.cases.case import Case
+from pipeline.cases.listing import file_hashes
 from pipeline.cases.loop import Execution, each_case
-from pipeline.cases.transforms import BACKGROUND, CaseTransforms
-from pipeline.files.nifti import write_atomically
+from pipeline.cases.transforms import BACKGROUND, CaseTransforms, Prepared
+from pipeline.errors import InputError
+from pipeline.files.writing import write_atomically
 from pipeline.noise.noises import derive_seed
 from pipeline.run.config import RunConfig, TrainingConfig
 
@@ -46,21 +49,18 @@ def build_stacks(
     """Prepare cases once; each becomes one ``.npy`` of float32 ``(N, C + 2, H, W)``.
 
     Its channels are the image, the brain mask and the mask of what counts as healthy. A stack
-    that is already there for the same files and grid is kept.
+    that is already there for files of the same content and the same grid is kept, a torn one made
+    anew.
 
     Returns:
-        The stacks in the order of the cases, and case name -> reason for those that failed.
+        The stacks in the order of the cases, none of them empty, and case name -> reason for those
+        that failed.
     """
 
     def build(case: Case) -> Path:
-        path = cache_dir / f"{_fingerprint(case, config)}.npy"
-        if not path.is_file():
-            prepared = transforms(case)
-            stack = torch.cat(
-                [prepared.slices, prepared.brain.float(), prepared.healthy.float()], dim=1
-            )
-            kept = prepared.brain.float().mean(dim=(1, 2, 3)) >= MIN_BRAIN_SHARE
-            array = stack[kept].numpy().astype(np.float32)
+        path = cache_dir / f"{_fingerprint(case, config, transforms)}.npy"
+        if not _holds_a_stack(path, config):
+            array = _stack(transforms(case))
             write_atomically(path, functools.partial(np.save, arr=array))
         return path
 
@@ -69,15 +69,45 @@ def build_stacks(
     return list(outcomes.done.values()), outcomes.failed
 
 
-def _fingerprint(case: Case, config: RunConfig) -> str:
-    files = [case.images.get(m) for m in config.modalities] + [case.brain_mask, case.exclude]
-    described = [
-        (str(f.path.resolve()), f.channel, f.path.stat().st_mtime_ns if f.path.is_file() else 0)
-        for f in files
-        if f is not None
-    ]
-    text = json.dumps([described, asdict(config.grid), case.name])
+def _stack(prepared: Prepared) -> np.ndarray:
+    """The slices of a case that show enough brain, as `build_stacks` keeps them.
+
+    Raises:
+        InputError: there is none.
+    """
+    stack = torch.cat([prepared.slices, prepared.brain.float(), prepared.healthy.float()], dim=1)
+    kept = prepared.brain.float().mean(dim=(1, 2, 3)) >= MIN_BRAIN_SHARE
+    if not kept.any():
+        field_mm = prepared.grid.size * prepared.grid.spacing_mm
+        raise InputError(
+            f"case {prepared.case.name}: no slice holds enough brain, at least "
+            f"{100 * MIN_BRAIN_SHARE:g} % of the model's field of view of {field_mm:.0f} mm"
+        )
+    return stack[kept].numpy().astype(np.float32)
+
+
+def _fingerprint(case: Case, config: RunConfig, transforms: CaseTransforms) -> str:
+    """What a stack depends on, as one hash: names and times of files are not in it."""
+    used = {*config.modalities, "brain_mask", "exclude"}
+    hashes = file_hashes(case)
+    files = {
+        role: (hashes.get(role), file.channel) for role, file in case.roles.items() if role in used
+    }
+    extracted = transforms.load.extract_brain is not None
+    described = [__version__, files, config.modalities, asdict(config.grid), extracted]
+    text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _holds_a_stack(path: Path, config: RunConfig) -> bool:
+    """Whether a file is a whole stack for the network of a run."""
+    try:
+        stack = np.load(path, mmap_mode="r")
+    except Exception:  # whatever is wrong with it, it is made anew
+        return False
+    size = config.grid.size
+    expected = (len(config.modalities) + 2, size, size)
+    return bool(stack.dtype == np.float32 and stack.ndim == 4 and stack.shape[1:] == expected)
 
 
 SliceItem = dict[str, Tensor]
@@ -204,8 +234,9 @@ class EpochSampler(Sampler[int]):
     """Indices of one epoch, in an order that depends on (seed, epoch) alone.
 
     Args:
-        n_slices: size of the dataset.
-        n_drawn: slices an epoch; None takes each once. More than there are repeats them.
+        n_slices: size of the dataset, above 0.
+        n_drawn: slices an epoch, one a share at least; None takes each once. More than there are
+            repeats them.
         seed: of the run.
         share: which part of how many: (0, 2) is every second slice, for the first of two processes.
     """
@@ -213,13 +244,13 @@ class EpochSampler(Sampler[int]):
     def __init__(
         self, n_slices: int, n_drawn: int | None, seed: int, share: tuple[int, int] = (0, 1)
     ) -> None:
-        self.n_slices, self.n_drawn, self.seed = n_slices, n_drawn or n_slices, seed
-        self.share = share
+        self.n_slices, self.seed, self.share = n_slices, seed, share
+        self.n_drawn = max(n_drawn or n_slices, share[1])
         self.epoch = 0
 
     def __len__(self) -> int:
         """Slices of a share: all shares have as many, so a rest is not drawn."""
-        return max(1, self.n_drawn // self.share[1])
+        return self.n_drawn // self.share[1]
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.epoch))

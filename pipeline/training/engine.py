@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from pipeline.cases.loading import BrainExtractor
-from pipeline.cases.loop import Execution
+from pipeline.cases.loop import Execution, Failures
 from pipeline.errors import InputError
 from pipeline.files.names import CHECKPOINT, WEIGHTS
 from pipeline.noise.noises import derive_seed
@@ -38,6 +39,8 @@ from pipeline.training.learner import make_learner
 from pipeline.training.losses import EpochLosses, WeightedLoss, write_losses
 from pipeline.training.pictures import restored_picture
 from pipeline.training.probes import map_probe, read_probes
+
+logger = logging.getLogger(__name__)
 
 STEPS_A_POINT = 10
 """Of the chart of single steps."""
@@ -172,6 +175,8 @@ class Training:
         if self.trainer.state.iteration < self.n_steps:
             self._run_engine()
         if distributed.is_first():
+            # Again: an earlier training may have ended between its checkpoint and this.
+            write_losses(self.run_dir, self.losses)
             save_state(self.run_dir / WEIGHTS, self.learner.averaged.state_dict())
 
     def _run_engine(self) -> None:
@@ -239,7 +244,11 @@ class Training:
         events.add_epochs(self.losses)
         last = state.epoch == self.config.training.epochs
         if last or state.epoch % EPOCHS_A_LOOK == 1:
-            self._look(events)
+            failures = Failures()
+            with failures.catching(f"epoch {state.epoch}"):  # a picture is not worth a training
+                self._look(events)
+            for name, reason in failures.reasons.items():
+                logger.warning("TensorBoard lacks pictures of %s: %s", name, reason)
         if last:
             events.end(state.iteration, with_probes=bool(self.probes))
         save_checkpoint(self.run_dir, self._parts(), self.losses)

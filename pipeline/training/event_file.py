@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard import summary as summaries
 
+from pipeline.files.folder.disk import refusing
 from pipeline.files.names import TENSORBOARD
 from pipeline.run.config import RunConfig
 from pipeline.run.settings import to_dict
@@ -43,28 +44,35 @@ class EventFile:
         run_dir: of the run.
         config: its settings.
         done: steps of an earlier training that this one goes on from.
+
+    Raises:
+        InputError: what is written, perhaps a while ago, does not fit on the disk.
     """
 
     def __init__(self, run_dir: Path, config: RunConfig, done: int) -> None:
         self.run_dir, self.config = run_dir, config
         self.explanations = explanations(config)
-        self.writer = SummaryWriter(run_dir / TENSORBOARD, purge_step=done + 1)
+        self.folder = run_dir / TENSORBOARD
+        with refusing(self.folder):
+            self.writer = SummaryWriter(self.folder, purge_step=done + 1)
         self.file: Any = self.writer.file_writer
 
     def __enter__(self) -> EventFile:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.writer.close()
+        with refusing(self.folder):
+            self.writer.close()
 
     def introduce(self, n_weights: int, probes: Sequence[Probe]) -> None:
         """The text panel, and the charts that show two curves in one."""
         text = introduction(self.config, self.run_dir, n_weights, probes)
-        self.writer.add_text(ABOUT, text, 0)
         both = {"training and validation": ["Multiline", [TRAIN_EPOCH, VAL_EPOCH]]}
         areas = {"AUPRC and AUROC": ["Multiline", [PROBE_AUPRC, PROBE_AUROC]]}
         layout: dict[str, Any] = {"loss": both}
-        self.writer.add_custom_scalars(layout | {"phantoms": areas} if probes else layout)
+        with refusing(self.folder):
+            self.writer.add_text(ABOUT, text, 0)
+            self.writer.add_custom_scalars(layout | {"phantoms": areas} if probes else layout)
 
     def add_step(self, loss: float, step: int) -> None:
         """The loss of a single step."""
@@ -100,7 +108,7 @@ class EventFile:
         metrics = [VAL_EPOCH, VAL_BEST]
         metrics += [PROBE_AUPRC, PROBE_AUROC] if with_probes else []
         for part in summaries.hparams(settings(self.config), dict.fromkeys(metrics, 0.0)):
-            self.file.add_summary(part, step)
+            self._write(part, step)
 
     def _add_scalar(self, chart: str, value: float, step: int) -> None:
         self._add(chart, summaries.scalar(chart, value), step)
@@ -111,7 +119,11 @@ class EventFile:
     def _add(self, chart: str, summary: Any, step: int) -> None:
         for value in summary.value:
             value.metadata.summary_description = self.explanations[chart]
-        self.file.add_summary(summary, step)
+        self._write(summary, step)
+
+    def _write(self, summary: Any, step: int) -> None:
+        with refusing(self.folder):
+            self.file.add_summary(summary, step)
 
 
 def settings(config: RunConfig) -> dict[str, Any]:

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import InputError
+from pipeline.files.limits import MAX_TABLE_BYTES
 from pipeline.files.names import LOSSES
-from pipeline.files.nifti import write_text
+from pipeline.files.strict_json import read_text
+from pipeline.files.texts import brief
+from pipeline.files.writing import write_text
 
 
 class WeightedLoss(nn.Module):
@@ -73,14 +76,14 @@ def read_losses(run_dir: Path) -> list[EpochLosses]:
     """
     path = run_dir / LOSSES
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            return [
-                EpochLosses(
-                    int(row["epoch"]),
-                    int(row["step"]),
-                    *(float(row[column.name]) for column in fields(EpochLosses)[2:]),
-                )
-                for row in csv.DictReader(handle)
-            ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the losses of a training ({error})") from error
+        text = io.StringIO(read_text(path, MAX_TABLE_BYTES), newline="")
+        return [
+            EpochLosses(
+                int(row["epoch"]),
+                int(row["step"]),
+                *(float(row[column.name]) for column in fields(EpochLosses)[2:]),
+            )
+            for row in csv.DictReader(text)
+        ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(f"{path}: not the losses of a training ({brief(error)})") from error

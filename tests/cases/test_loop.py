@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from pipeline.cases.loop import QUIET, Execution, Failures, Outcomes, each_case
-from pipeline.errors import InputError, TooManyFailuresError
+from pipeline.cases.loop import QUIET, Execution, Failures, Outcomes, each_case, say_notes
+from pipeline.errors import FullDiskError, InputError, TooManyFailuresError
 
 
 def halve(number: int) -> int:
@@ -139,3 +139,20 @@ def test_all_that_failed_before_a_stop_is_named() -> None:
     with pytest.raises(TooManyFailuresError) as stopped:
         failures.add("b", "second")
     assert stopped.value.failed == {"a": "first", "b": "second"}
+
+
+def test_notes_are_said_once_each_and_not_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    say_notes({"a": ["cut", "cut", "dark"], "b": []})
+    assert caplog.messages == ["note: a: cut", "note: a: dark"]
+    caplog.clear()
+    say_notes({f"c{i}": ["cut"] for i in range(13)}, "result.json")
+    assert len(caplog.messages) == 11
+    assert caplog.messages[-1] == "note: and 3 more, see result.json"
+
+
+def test_a_full_disk_is_no_fault_of_a_case() -> None:
+    def work(_: int) -> None:
+        raise FullDiskError("x: cannot be written (No space left on device)")
+
+    with pytest.raises(FullDiskError):
+        each_case({"a": 1, "b": 2}, work, description="writing", execution=QUIET)

@@ -53,7 +53,7 @@ def test_one_name_in_two_paths_is_an_error(tmp_path: Path) -> None:
         InputError, match="a case named 'same' was already found elsewhere"
     ) as error:
         find_all([tmp_path / "a", tmp_path / "b"])
-    assert str(error.value).startswith(f"{tmp_path / 'b'}: ")
+    assert str(error.value).startswith(f"{tmp_path / 'b' / 'same_t1.nii.gz'}: ")
 
 
 # --- paths that hold nothing --------------------------------------------------------------------
@@ -134,3 +134,27 @@ def test_leaving_out_every_case_is_an_error(tmp_path: Path) -> None:
     everything = tuple(names(find_all(tmp_path)))
     with pytest.raises(InputError, match="every case is left out"):
         find_all(tmp_path, Selection(leave_out=everything))
+
+
+def test_a_clash_is_the_same_in_any_order(tmp_path: Path) -> None:
+    for name in "ab":
+        touch(tmp_path, f"{name}/same_t1.nii.gz")
+    said = set()
+    for order in ("ab", "ba"):
+        with pytest.raises(InputError) as error:
+            find_all([tmp_path / name for name in order])
+        said.add(str(error.value))
+    assert len(said) == 1
+
+
+def test_a_case_to_which_two_paths_lead_is_taken_once(tmp_path: Path) -> None:
+    touch(tmp_path, "d/P1/flair.nii.gz", "d/P2/flair.nii.gz")
+    paths = [tmp_path / "d", tmp_path / "d/P1", tmp_path / "d/P2/flair.nii.gz"]
+    assert names(find_all(paths)) == ["P1", "P2"]
+
+
+def test_what_lacks_in_two_paths_under_one_name_is_kept_twice(tmp_path: Path) -> None:
+    for name in "ab":
+        touch(tmp_path, f"{name}/{name}_t1.nii.gz", f"{name}/x_flair.nii.gz")
+    cohort = find_all([tmp_path / "a", tmp_path / "b"], Selection(("t1",)))
+    assert set(cohort.incomplete) == {f"{tmp_path / name}: x" for name in "ab"}

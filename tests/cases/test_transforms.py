@@ -27,13 +27,36 @@ from prepared import (
 from scipy import ndimage
 from torch import Tensor
 
+from pipeline.cases import loading
+from pipeline.cases.brain.window import robust_window
 from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.find import find_cases
 from pipeline.cases.grid import Grid
-from pipeline.cases.transforms import BACKGROUND, CaseTransforms, Prepared, robust_window
+from pipeline.cases.transforms import (
+    BACKGROUND,
+    CaseTransforms,
+    Prepared,
+    notes_of_images,
+)
 from pipeline.errors import InputError
+from pipeline.files import memory
+from pipeline.files.images.volume import Volume
 
 ON_EVERY_GRID = pytest.mark.parametrize("kind", LINEARS)
+
+
+def test_the_forms_of_the_header_and_what_reading_guessed_are_kept(make_brain: MakeBrain) -> None:
+    case = case_of(make_brain(LINEARS["ras"]))
+    path = case.images["t1"].path
+    image = nib.load(path)
+    assert prepare(case).source_forms == (2, 0, ())
+    assert prepare(case).notes == ()
+    image.set_sform(image.affine, 0)
+    image.set_qform(image.affine, 0)
+    nib.save(image, path)
+    prepared = prepare(case)
+    assert prepared.source_forms == (0, 0, ())
+    assert "Neither sform nor qform is set" in prepared.notes[0]
 
 
 # --- orientation ----------------------------------------------------------------------------------
@@ -55,6 +78,24 @@ def test_rows_run_to_anterior_columns_to_the_right_and_slices_upwards(
     assert superior == pytest.approx(18.0, abs=tolerance_mm)
     marked = stack_world(prepared)[tuple(found)]
     assert np.linalg.norm(marked - MARKER_MM) < 5.0
+
+
+def test_the_content_of_a_brain_does_not_ask_for_its_file(
+    make_brain: MakeBrain, tmp_path: Path
+) -> None:
+    whole = make_brain(LINEARS["permuted_flipped"], lambda w: np.rint(smooth_intensity(w)))
+    content = prepare(case_of(whole)).content
+    (tmp_path / "sub").mkdir()
+    ways = {
+        "other_t1.nii": nib.Nifti1Image(whole.data.astype(np.int16), whole.affine),
+        "sub/turned_t1.nii.gz": nib.as_closest_canonical(nib.Nifti1Image(whole.data, whole.affine)),
+    }
+    for name, image in ways.items():
+        nib.save(image, tmp_path / name)
+        found = Case("x", "y", {"t1": ImageFile(tmp_path / name)})
+        assert prepare(found).content == content
+    other = make_brain(LINEARS["permuted_flipped"], smooth_intensity, name="third_t1.nii.gz")
+    assert prepare(case_of(other)).content != content
 
 
 @ON_EVERY_GRID
@@ -351,3 +392,22 @@ def test_real_brains_come_back_in_scanner_units(
     deep = ndimage.binary_erosion(prepared.source_brain, iterations=3)
     assert np.corrcoef(back[deep], image[deep])[0, 1] > 0.9
     assert not back[~prepared.source_brain].any()
+
+
+def test_a_scan_for_which_memory_does_not_suffice_is_refused_before_it_is_read(
+    make_brain: MakeBrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brain = make_brain(LINEARS["ras"])
+    case = case_of(brain)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(loading, "read_volume", None)
+    shape = "x".join(map(str, brain.data.shape))
+    with pytest.raises(InputError, match=rf"^not enough memory for {shape} \(needs about 0.0 GB"):
+        prepare(case)
+
+
+def test_what_reading_said_is_a_note_under_the_modality(make_brain: MakeBrain) -> None:
+    brain = make_brain(LINEARS["ras"])
+    volume = Volume(brain.data, brain.affine, brain.path, ("mended",))
+    assert notes_of_images(("t1",), [volume]) == ["mended"]
+    assert notes_of_images(("t1", "t2"), [volume, volume]) == ["t1: mended", "t2: mended"]

@@ -30,8 +30,9 @@ COMMANDS = commands()
 
 def test_every_command_is_there() -> None:
     assert set(COMMANDS) == {
-        *("cases", "phantom", "train", "detect", "fuse", "evaluate", "benchmark"),
-        *("export", "report", "figures", "app", "demo"),
+        *("cases", "convert", "phantom", "train", "detect", "fuse", "evaluate", "benchmark"),
+        *("export", "report", "figures", "app", "demo", "pacs", "findings"),
+        *("compare", "bids"),
     }
 
 
@@ -164,3 +165,36 @@ def test_a_negative_number_of_failures_is_refused(capsys: pytest.CaptureFixture[
     words = ["detect", str(Path(__file__).parent), "-o", "out", "--max-failures", "-1"]
     assert main(words) == 2
     assert "--max-failures -1: expected 0 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["detect", "x", "-o", "y", "--modalty", "t1"], "(did you mean --modality?)"),
+        (
+            ["train", "x", "-o", "y", "--modality", "t1", "--hold-ot=3"],
+            "(did you mean --hold-out?)",
+        ),
+        (["detct", "x"], "(did you mean detect?)"),
+        (["report", "x", "--zzzzzz"], "unrecognized arguments: --zzzzzz\n"),
+    ],
+)
+def test_a_misspelt_word_is_told_with_what_was_meant(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert words[0] not in COMMANDS or f"usage: anomap {words[0]}" in err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_says_what_it_does(name: str) -> None:
+    silent = [
+        action.option_strings or action.dest
+        for action in COMMANDS[name]._actions
+        if not action.help
+    ]
+    assert silent == []

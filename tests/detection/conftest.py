@@ -12,7 +12,7 @@ from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.normative import make_atlases
-from pipeline.files.nifti import write_volume
+from pipeline.files.images.nifti import write_volume
 from pipeline.run.model import Model
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import override

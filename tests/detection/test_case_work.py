@@ -53,3 +53,12 @@ def test_recipes_that_differ_in_the_map_alone_share_the_network_s_work(
         before = Counting.calls
         assert recipe_map(fresh, *other).earlier_seconds == 0
         assert Counting.calls > before
+
+
+def test_the_noise_does_not_ask_for_the_name_of_a_case(prepared: Prepared, model: Model) -> None:
+    recipe = model.config.detection
+    first = CaseWork(prepared).restored(model, recipe, 0).slices
+    renamed = replace(prepared, case=replace(prepared.case, name="b", subject="b"))
+    assert torch.equal(CaseWork(renamed).restored(model, recipe, 0).slices, first)
+    other = replace(prepared, content="another brain")
+    assert not torch.equal(CaseWork(other).restored(model, recipe, 0).slices, first)

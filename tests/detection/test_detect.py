@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from brains import SmallBrain
+from folders import all_names_in, names_in
 
 from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.grid import Grid
@@ -18,10 +21,11 @@ from pipeline.cases.loop import QUIET, Execution
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.detect import detect_cases, is_done
-from pipeline.detection.detector import Detector, make_detector
+from pipeline.detection.detector import Detector, input_files, make_detector
 from pipeline.detection.recipe import MapResult
 from pipeline.errors import InputError, TooManyFailuresError
-from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, RESULT
+from pipeline.files.folder.lock import locked
+from pipeline.files.names import ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK, LEDGER, RESULT
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.files.record.result import CaseResult, Provenance
 
@@ -54,7 +58,11 @@ def done(
 ) -> Callable[..., dict[str, str]]:
     """Detects in the cases, into ``tmp_path / "out"``; gives the failures."""
 
-    def detect(with_detector: Detector = detector, execution: Execution = QUIET) -> dict[str, str]:
+    def detect(
+        with_detector: Detector = detector,
+        execution: Execution = QUIET,
+        cases: list[Case] = cases,
+    ) -> dict[str, str]:
         name = with_detector.name
         folders = {name: tmp_path / "out"}
         return detect_cases(cases, {name: with_detector}, transforms, folders, execution=execution)
@@ -64,6 +72,15 @@ def done(
 
 def stamp(folder: Path) -> int:
     return (folder / ANOMALY_MAP).stat().st_mtime_ns
+
+
+def write_copy(source: Path, path: Path) -> Path:
+    """A copy with times and an inode of its own."""
+    content = source.read_bytes()
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+    return path
 
 
 def rewrite(path: Path, **changes: Any) -> dict[str, Any]:
@@ -97,11 +114,11 @@ def test_a_result_of_other_settings_is_an_error_that_names_them(
 ) -> None:
     done()
     folder = tmp_path / "out" / "p1"
-    assert is_done(folder, detector.provenance(cases[0], transforms))
+    assert is_done(folder, detector.provenance(input_files(cases[0]), transforms))
     threshold = detector.threshold.model_copy(update={"value": 0.7})
     other = replace(detector, seed=1, threshold=threshold)
     with pytest.raises(InputError, match=r"with other seed, threshold; give --overwrite") as caught:
-        is_done(folder, other.provenance(cases[0], transforms))
+        is_done(folder, other.provenance(input_files(cases[0]), transforms))
     assert str(folder) in str(caught.value)
     before = stamp(folder)
     failed = done(other)
@@ -117,6 +134,89 @@ def test_a_scan_that_was_changed_is_another_input(
     path = cases[0].images["flair"].path
     path.write_bytes(path.read_bytes() + b"\0")
     assert "with other inputs" in done()["p1"]
+
+
+def test_a_scan_that_was_replaced_under_its_size_and_time_is_another_input(
+    done: Callable[..., dict[str, str]], cases: list[Case]
+) -> None:
+    done()
+    path = cases[0].images["flair"].path
+    content, before = bytearray(path.read_bytes()), path.stat()
+    content[-5] ^= 1
+    path.write_bytes(bytes(content))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert "with other inputs" in done()["p1"]
+
+
+def test_a_cohort_that_was_moved_is_still_done(
+    done: Callable[..., dict[str, str]], cases: list[Case], tmp_path: Path
+) -> None:
+    done()
+    (file,) = cases[0].images.values()
+    copied = write_copy(file.path, tmp_path / "elsewhere" / "scan.nii.gz")
+    moved = replace(cases[0], images={"flair": ImageFile(copied)})
+    before = stamp(tmp_path / "out" / "p1")
+    assert done(cases=[moved]) == {}
+    assert stamp(tmp_path / "out" / "p1") == before
+    as_label = replace(cases[0], label=file)
+    assert "with other inputs" in done(cases=[as_label])["p1"]
+
+
+def test_an_input_is_read_once_as_long_as_nobody_touches_it(
+    done: Callable[..., dict[str, str]], cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done()
+
+    def refuse(path: Path) -> str:
+        raise AssertionError(f"{path} was read again")
+
+    monkeypatch.setattr("pipeline.files.record.stored.content_hash", refuse)
+    assert done() == {}
+
+
+@pytest.mark.parametrize("name", [ANOMALY_MAP, ANOMALY_MASK, BRAIN_MASK])
+@pytest.mark.parametrize("spoil", ["cut", "replaced", "same size and time"])
+def test_a_file_that_is_not_what_was_written_is_made_again(
+    done: Callable[..., dict[str, str]], tmp_path: Path, name: str, spoil: str
+) -> None:
+    done()
+    path = tmp_path / "out" / "p1" / name
+    good, before = path.read_bytes(), path.stat()
+    content = {"cut": good[:99], "replaced": good + b"\0"}.get(spoil, good[:-9] + bytes(9))
+    path.write_bytes(content)
+    if spoil == "same size and time":
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert done() == {}
+    assert path.read_bytes() == good
+
+
+@pytest.mark.parametrize("execution", [QUIET, AGAIN])
+def test_a_mask_that_somebody_corrected_is_kept(
+    done: Callable[..., dict[str, str]], execution: Execution, tmp_path: Path
+) -> None:
+    done()
+    folder = tmp_path / "out" / "p1"
+    corrected = (folder / BRAIN_MASK).read_bytes()
+    made = (folder / ANOMALY_MASK).read_bytes()
+    (folder / ANOMALY_MASK).write_bytes(corrected)
+    (folder / ANOMALY_MAP).write_bytes(b"torn")
+    assert done(execution=execution) == {}
+    assert (folder / ANOMALY_MASK).read_bytes() == made
+    assert names_in(folder / "edited-1") == {ANOMALY_MASK}
+    assert (folder / "edited-1" / ANOMALY_MASK).read_bytes() == corrected
+
+
+def test_results_that_were_copied_are_still_done(
+    done: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    done()
+    folder = tmp_path / "out" / "p1"
+    for path in folder.iterdir():
+        write_copy(path, path)
+    before = stamp(folder)
+    assert done() == {}
+    assert stamp(folder) == before
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"case": "p1", "meth', "[]", '{"score": "high"}'])
@@ -140,6 +240,20 @@ def test_a_result_of_the_first_version_still_counts_as_done(
     before = stamp(folder)
     assert done() == {}
     assert stamp(folder) == before
+
+
+def test_a_torn_file_of_a_result_of_the_first_version_is_made_again(
+    done: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    done()
+    folder = tmp_path / "out" / "p1"
+    names = CaseResult.read(folder / RESULT).file_names
+    rewrite(folder / RESULT, schema_version=None, files=list(names))
+    path = folder / ANOMALY_MAP
+    good = path.read_bytes()
+    path.write_bytes(good[:99])
+    assert done() == {}
+    assert path.read_bytes() == good
 
 
 def test_a_result_that_says_nothing_of_its_making_is_made_anew(
@@ -251,3 +365,65 @@ def test_a_result_of_a_later_version_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"schema_version": 99}')
     with pytest.raises(InputError, match="of version 99"):
         is_done(tmp_path, Provenance())
+
+
+# Whose files, and who is at work ------------------------------------------------------------------
+
+
+def test_a_file_that_is_not_ours_fails_its_case_before_any_work(
+    done: Callable[..., dict[str, str]], detector: Detector, tmp_path: Path
+) -> None:
+    mask = tmp_path / "out" / "p1" / ANOMALY_MASK
+    mask.parent.mkdir(parents=True)
+    mask.write_text("drawn by hand")
+    computed: list[str] = []
+    noted = replace(detector, check=lambda prepared: computed.append(prepared.case.name))
+    for execution in (QUIET, AGAIN):
+        assert done(noted, execution) == {
+            "p1": f"{mask}: there is a file that anomap did not write; move it away or give "
+            "another output folder"
+        }
+    assert mask.read_text() == "drawn by hand"
+    assert all_names_in(mask.parent) == {ANOMALY_MASK}
+    assert set(computed) == {"p2"}
+
+
+def test_a_case_that_another_process_works_on_fails_and_the_others_go_on(
+    done: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    with locked(tmp_path / "out" / "p1"):
+        failed = done()
+    assert set(failed) == {"p1"}
+    assert failed["p1"].startswith(f"{tmp_path}/out/p1: in use by another anomap (process ")
+    assert (tmp_path / "out" / "p2" / RESULT).is_file()
+    assert done() == {}
+
+
+def test_what_a_killed_detection_left_is_cleared_by_the_next(
+    done: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    left = tmp_path / "out" / "p1" / ".part-0badcafe-anomaly.nii.gz"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    assert done() == {}
+    assert not left.exists()
+
+
+def test_a_result_of_a_former_version_is_replaced_by_overwrite(
+    done: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
+    done()
+    folder = tmp_path / "out" / "p1"
+    (folder / LEDGER).unlink()
+    before = stamp(folder)
+    assert done(execution=AGAIN) == {}
+    assert stamp(folder) != before
+
+
+def test_too_little_room_is_told_before_any_case(
+    done: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = SimpleNamespace(f_bavail=66, f_frsize=1000, f_blocks=1000)
+    monkeypatch.setattr(os, "statvfs", lambda path: told)
+    with pytest.raises(InputError, match=r"out: 66 kB are free there, and at least \d+ kB are"):
+        done()

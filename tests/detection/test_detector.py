@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import asdict, replace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.case_work import CaseWork
-from pipeline.detection.detector import make_detector, make_network_detector
-from pipeline.detection.methods import BRAIN_DAMAGE, METHODS, OURS
+from pipeline.detection.detector import input_files, make_detector, make_network_detector
+from pipeline.detection.methods import BRAIN_DAMAGE, FINISH, METHODS, OURS
 from pipeline.errors import InputError
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.run.model import Model
@@ -54,10 +55,12 @@ def test_the_rate_is_the_asked_one_else_that_of_the_run_else_one_per_cent(model:
     assert make_network_detector(OURS, ours, CALIBRATION).threshold.value == pytest.approx(7.0)
     asked = make_network_detector(OURS, ours, CALIBRATION, false_positive_rate=0.1)
     assert asked.threshold.value == pytest.approx(1.0)
-    for name, value in (("normative", 7.0), ("brain_damage", 7.0), ("intensity", 3.0)):
+    for name in ("normative", "brain_damage", "intensity"):
         found = make_detector(name, {"simplex": ours}, CALIBRATION)
-        assert found.threshold.value == pytest.approx(value)
-        assert "2 held-out cases" in str(found.threshold.rule)
+        assert found.threshold.value == pytest.approx(7.0)
+    found = make_detector("intensity", {}, CALIBRATION)
+    assert found.threshold.value == pytest.approx(3.0)
+    assert "2 held-out cases" in str(found.threshold.rule)
 
 
 def test_a_method_that_is_not_calibrated_has_no_threshold(model: Model) -> None:
@@ -75,26 +78,39 @@ def test_both_ways_make_the_same_detector(model: Model) -> None:
     assert replace(one.ready, compute=other.ready.compute) == other.ready
 
 
+def _brain_damage() -> dict[str, Any]:
+    settings = {**asdict(BRAIN_DAMAGE), "timesteps": [200]}
+    del settings["lesion_power"]  # said only of what asks that network
+    return settings
+
+
 def test_a_result_depends_on_weights_and_atlases_as_far_as_its_method_does(
     prepared: Prepared, model: Model
 ) -> None:
     known = {"simplex": replace(model, weights_sha256="abc", atlases_sha256="def")}
     transforms = CaseTransforms(("flair",), prepared.grid)
+    steps = {key: getattr(model.config.detection, key) for key in FINISH}
+    raw = dict.fromkeys(FINISH, 0)
+    nothing = {"residual": ANY, "intensity_power": 0, "normative_power": 0, "asymmetry_power": 0}
     expected: dict[str, tuple[str | None, str | None, dict[str, Any]]] = {
-        "intensity": (None, None, {}),
-        "intensity_median": (None, None, {"median_mm": 10.0}),
-        "normative": ("abc", "def", {"median_mm": 10.0}),
-        "brain_damage": ("abc", None, {**asdict(BRAIN_DAMAGE), "timesteps": [200]}),
+        "intensity": (None, None, {**steps, **nothing, "intensity_power": 1}),
+        "normative": ("abc", "def", {**steps, **nothing, "normative_power": 1}),
+        "brain_damage": ("abc", None, {**_brain_damage(), **steps}),
+        "intensity_raw": (None, None, {**raw, **nothing, "intensity_power": 1}),
     }
     for name, (weights, atlases, settings) in expected.items():
-        record = make_detector(name, known, NONE).provenance(prepared.case, transforms)
+        record = make_detector(name, known, NONE).provenance(input_files(prepared.case), transforms)
         assert (record.weights_sha256, record.atlases_sha256) == (weights, atlases)
         assert record.settings == settings
-        assert record.half_height == record.min_component_ml == 0
-    record = make_detector(OURS, known, NONE).provenance(prepared.case, transforms)
+        assert record.half_height == settings["half_height"]
+        assert record.min_component_ml == settings["min_component_ml"]
+    record = make_detector(OURS, known, NONE).provenance(input_files(prepared.case), transforms)
     recipe = model.config.detection
     assert (record.weights_sha256, record.atlases_sha256) == ("abc", "def")
-    assert record.settings == {**asdict(recipe), "timesteps": list(recipe.timesteps)}
+    assert record.settings | {"lesion_power": 0.0} == {
+        **asdict(recipe),
+        "timesteps": list(recipe.timesteps),
+    }
     assert record.half_height == recipe.half_height > 0
     assert record.min_component_ml == recipe.min_component_ml > 0
     assert record.modalities == ("flair",)
@@ -106,7 +122,7 @@ def test_a_result_depends_on_weights_and_atlases_as_far_as_its_method_does(
 def test_an_input_that_is_gone_has_no_size(prepared: Prepared, model: Model) -> None:
     case = Case("x", "x", {"flair": ImageFile(model.path / "x.nii.gz")})
     transforms = CaseTransforms(("flair",), prepared.grid)
-    (file,) = make_detector("intensity", {}, NONE).provenance(case, transforms).inputs
+    (file,) = make_detector("intensity", {}, NONE).provenance(input_files(case), transforms).inputs
     assert file.bytes is None
     assert file.modified_ns is None
 
@@ -125,7 +141,9 @@ def test_a_network_can_be_put_in_place_of_the_run_s(prepared: Prepared, model: M
     assert not torch.equal(own.anomaly_map, other.anomaly_map)
 
 
-@pytest.mark.parametrize("name", ["intensity", "normative", "dae", "with_draws", OURS])
+@pytest.mark.parametrize(
+    "name", ["intensity", "normative", "dae", "with_structure", "atlas_ssim", "intensity_raw", OURS]
+)
 def test_a_detector_can_be_handed_to_another_process(
     name: str, prepared: Prepared, models: dict[str, Model]
 ) -> None:

@@ -15,7 +15,7 @@ from pipeline.cases.grid import Grid
 from pipeline.cli.main import main
 from pipeline.detection.fitness import agreement, check_brain, check_contrast
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_volume
+from pipeline.files.images.nifti import write_volume
 from pipeline.maps.atlas import Atlas, AtlasBuilder
 
 GRID = Grid(64, 3.25, 3.25)
@@ -70,6 +70,22 @@ def test_another_brain_is_refused(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(InputError, match=reason) as error:
         check_brain(scan(**change))
     assert "case egg" in str(error.value)
+
+
+@pytest.mark.parametrize("kept", [slice(0, 22), slice(22, 44), slice(17, 27)])
+def test_halves_and_slabs_are_refused_alike(kept: slice) -> None:
+    part = scan()
+    outside = np.ones(44, bool)
+    outside[kept] = False
+    part.brain[outside] = False
+    with pytest.raises(InputError, match="only a part of the brain is there"):
+        check_brain(part)
+
+
+def test_a_brain_without_its_lowest_slices_is_taken() -> None:
+    part = scan()
+    part.brain[:12] = False
+    check_brain(part)
 
 
 def test_agreement_is_a_correlation_that_tells_up_from_down(atlas: Atlas) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.cases.loop import QUIET, Execution
 from pipeline.cli.main import main
 from pipeline.detection import fusion
 from pipeline.detection.fusion import FusionOptions, fuse
+from pipeline.files.record.result import CaseResult, OutputFile
 from pipeline.maps.rarity import RULES, surprise
 from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.scores.case_metrics import top_mean
@@ -289,10 +291,49 @@ def test_a_bad_case_does_not_stop_the_others(tmp_path: Path) -> None:
         "scan": "same scans",
         "torn": "not the result of a case (",
         "void": "empty",
-        "weak": "do not rise",
+        "weak": "not below that of 0.1",
         "alone": "no result in",
     }.items():
         assert words in found.failed[name]
+
+
+def test_results_of_one_image_under_two_names_are_fused_and_of_two_under_one_are_not(
+    tmp_path: Path,
+) -> None:
+    """The second folder says what its image held, under another path, or under the same."""
+    for place, name in enumerate("ab"):
+        for case, path, content in (
+            ("moved", f"/{name}/x_flair.nii.gz", "0" * 64),
+            ("replaced", "/a/x_flair.nii.gz", f"{place}" * 64),
+        ):
+            file = {"path": path, "role": "flair", "sha256": content}
+            provenance = {"inputs": [file], "modalities": ["flair"], "weights_sha256": name * 64}
+            changes = {"inputs": {"flair": path}, "provenance": provenance}
+            write_case(tmp_path / name / case, exponential(place), **changes)
+    found = fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    assert found.done == ("moved",)
+    assert "they differ; fuse results of the same scans" in found.failed["replaced"]
+    result = CaseResult.read(tmp_path / "out" / "moved" / "result.json")
+    assert result.provenance is not None
+    assert len(result.provenance.inputs) == 1
+
+
+def test_a_copy_of_a_result_and_a_map_of_another_are_refused(tmp_path: Path) -> None:
+    file = {"path": "/x_flair.nii.gz", "role": "flair", "sha256": "0" * 64}
+    for place, name in enumerate("ab"):
+        for case, seed in (("copied", 0), ("replaced", place)):
+            provenance = {"inputs": [file], "modalities": ["flair"], "seed": seed}
+            folder = write_case(tmp_path / name / case, exponential(0), provenance=provenance)
+            record = json.loads((folder / "result.json").read_text())
+            record["files"] = [
+                OutputFile.of(path, name=path.name).to_json() for path in folder.glob("*.nii.gz")
+            ]
+            (folder / "result.json").write_text(json.dumps(record), encoding="utf-8")
+    other = tmp_path / "a" / "copied" / "pseudo_healthy.nii.gz"
+    shutil.copyfile(other, tmp_path / "b" / "replaced" / "anomaly.nii.gz")
+    found = fuse([tmp_path / "a", tmp_path / "b"], tmp_path / "out", execution=QUIET)
+    assert "one result twice" in found.failed["copied"]
+    assert "anomaly.nii.gz: not the file that result.json" in found.failed["replaced"]
 
 
 @pytest.mark.parametrize(
@@ -332,5 +373,5 @@ def test_the_command_fuses_maps_of_a_benchmark(
     write_case(tmp_path / "b" / "p1", exponential(1), modality="t1")
     monkeypatch.chdir(tmp_path)
     assert main(["fuse", "bench", "b", "-o", "out"]) == 0
-    assert "1 cases in out" in capsys.readouterr().out
+    assert "1 case in out" in capsys.readouterr().out
     assert main(["report", "out"]) == 0

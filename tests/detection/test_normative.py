@@ -24,7 +24,7 @@ from pipeline.detection.normative import (
     z_scores,
 )
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_volume
+from pipeline.files.images.nifti import write_volume
 from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import Placement
 from pipeline.maps.registration import register

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from folders import names_in
 
 from pipeline.cases.transforms import Prepared
 from pipeline.detection.detector import Detector, make_detector
@@ -20,6 +22,8 @@ from pipeline.detection.source_maps import (
     to_source,
     write_result,
 )
+from pipeline.errors import InputError
+from pipeline.files.images.volume import Forms
 from pipeline.files.names import ANOMALY_MASK, RESULT
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.files.record.result import CaseResult, Provenance
@@ -51,6 +55,25 @@ def test_a_mask_holds_what_lies_above_the_threshold(prepared: Prepared) -> None:
     np.testing.assert_array_equal(maps.mask, maps.anomaly_map > 0.5)
     assert 0 < maps.mask.sum() < prepared.source_brain.sum()
     assert maps.pseudo_healthy is None
+
+
+@pytest.mark.parametrize(("value", "reason"), [(0.0, "0 all over"), (float("nan"), "no")])
+def test_a_map_of_nothing_is_no_result(prepared: Prepared, value: float, reason: str) -> None:
+    empty = MapResult(torch.full(prepared.brain.shape, value))
+    with pytest.raises(InputError, match=f"case a: its map is {reason}"):
+        to_source(prepared, detector(), empty)
+
+
+def test_a_mask_of_much_of_the_brain_is_said(prepared: Prepared) -> None:
+    def notes(threshold: float) -> tuple[str, ...]:
+        maps = to_source(prepared, detector(threshold), some_map(prepared))
+        spent = Spent(1, 0.0)
+        return case_result(prepared, detector(threshold), maps, spent, Provenance()).notes
+
+    assert notes(0.95) == ()
+    (note,) = notes(0.5)
+    assert "% of the brain are in the mask" in note
+    assert "50 % of healthy cases score as high" in note
 
 
 def test_without_a_threshold_there_is_no_mask(prepared: Prepared) -> None:
@@ -107,13 +130,26 @@ def test_each_modality_has_a_pseudo_healthy_image(
     brain = np.ones((4, 5, 6), bool)
     maps = found_maps(mask=True, n_modalities=len(modalities))
     result = write_result(tmp_path, AFFINE, brain, maps, record)
-    assert result.files == ("anomaly.nii.gz", "brain_mask.nii.gz", "mask.nii.gz", *names)
-    assert {path.name for path in tmp_path.iterdir()} == {*result.files, RESULT}
+    assert result.file_names == ("anomaly.nii.gz", "brain_mask.nii.gz", "mask.nii.gz", *names)
+    assert names_in(tmp_path) == {*result.file_names, RESULT}
     for i, name in enumerate(names, start=1):
         stored = nib.load(tmp_path / name)
         assert (np.asarray(stored.dataobj) == i).all()
         np.testing.assert_allclose(stored.affine, AFFINE)
-    assert json.loads((tmp_path / RESULT).read_text())["files"] == list(result.files)
+    assert json.loads((tmp_path / RESULT).read_text())["files"] == [
+        file.to_json() for file in result.files
+    ]
+
+
+def test_files_carry_the_forms_of_the_scan(prepared: Prepared, tmp_path: Path) -> None:
+    with_forms = replace(prepared, source_forms=Forms(0, 1))
+    maps = to_source(with_forms, detector(0.5), some_map(prepared))
+    affine, brain = prepared.source_affine, prepared.source_brain
+    result = write_result(tmp_path, affine, brain, maps, CaseResult(case="a"))
+    for name in result.file_names:
+        stored = nib.load(tmp_path / name)
+        assert (int(stored.header["sform_code"]), int(stored.header["qform_code"])) == (0, 1)
+        np.testing.assert_allclose(stored.affine, affine, atol=1e-4)
 
 
 def test_the_mask_of_a_former_result_does_not_stay_without_a_threshold(tmp_path: Path) -> None:
@@ -122,14 +158,14 @@ def test_the_mask_of_a_former_result_does_not_stay_without_a_threshold(tmp_path:
     assert (tmp_path / ANOMALY_MASK).is_file()
     result = write_result(tmp_path, AFFINE, brain, found_maps(mask=False), CaseResult(case="a"))
     assert not (tmp_path / ANOMALY_MASK).exists()
-    assert ANOMALY_MASK not in result.files
+    assert ANOMALY_MASK not in result.file_names
 
 
 def test_pseudo_healthy_images_of_a_former_result_do_not_stay(tmp_path: Path) -> None:
     brain = np.ones((4, 5, 6), bool)
     two = CaseResult(case="a", provenance=Provenance(modalities=("t1", "flair")))
     former = write_result(tmp_path, AFFINE, brain, found_maps(mask=True, n_modalities=2), two)
-    assert "pseudo_healthy_t1.nii.gz" in former.files
+    assert "pseudo_healthy_t1.nii.gz" in former.file_names
     one = CaseResult(case="a", provenance=Provenance(modalities=("t1",)))
     result = write_result(tmp_path, AFFINE, brain, found_maps(mask=True, n_modalities=1), one)
-    assert {path.name for path in tmp_path.iterdir()} == {*result.files, RESULT}
+    assert names_in(tmp_path) == {*result.file_names, RESULT}

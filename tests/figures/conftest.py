@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.figures import noise, paper
-from pipeline.files.nifti import write_volume
+from pipeline.files.images.nifti import write_volume
 
 AFFINE = np.diag([-4.0, 4.0, 5.0, 1.0])
 SHAPE = (20, 24, 6)

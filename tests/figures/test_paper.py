@@ -8,6 +8,7 @@ from pathlib import Path
 import former_records
 import pytest
 from drawn import SUMMARY_JSON
+from folders import names_in
 
 from pipeline.cases.loop import QUIET
 from pipeline.cli.main import main
@@ -18,7 +19,7 @@ from pipeline.figures.paper import FigureOptions, _figures_of, write_figures
 def test_panels_of_a_detection_need_no_label(results: Path, tmp_path: Path) -> None:
     n_figures, failed = write_figures([results], tmp_path / "figures", execution=QUIET)
     assert (n_figures, failed) == (3, {})
-    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    names = names_in(tmp_path / "figures")
     drawn = {"noise", "forward", "out_cases"}
     assert names == {"captions.md", *(f"{n}.{s}" for n in drawn for s in ("pdf", "png"))}
     captions = (tmp_path / "figures" / "captions.md").read_text()

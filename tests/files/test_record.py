@@ -21,6 +21,7 @@ from pipeline.cli.main import main
 from pipeline.files.record.base import FileRecord, Record
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.datalist import Datalist
+from pipeline.files.record.findings import Findings
 from pipeline.files.record.result import CaseResult
 from pipeline.files.record.summary import Curves, MethodSummary, Summary
 
@@ -113,9 +114,9 @@ def test_a_schema_takes_its_file_and_no_other(record: type[FileRecord]) -> None:
 def test_a_former_file_that_was_read_and_written_validates(
     record: type[FileRecord], tmp_path: Path
 ) -> None:
-    path = tmp_path / record.FILE
-    path.write_text(json.dumps(FORMER[record]))
-    record.read(path).write(path)
+    former, path = tmp_path / "former.json", tmp_path / record.FILE
+    former.write_text(json.dumps(FORMER[record]))
+    record.read(former).write(path)
     validator(record).validate(json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -147,6 +148,8 @@ REAL: dict[str, type[FileRecord]] = {
     "run/datalist.json": Datalist,
     "out/p1/result.json": CaseResult,
     "fused/p1/result.json": CaseResult,
+    "out/p1/findings.json": Findings,
+    "fused/p1/findings.json": Findings,
     "out/summary.json": Summary,
     "out/curves.json": Curves,
     "out/datalist.json": Datalist,

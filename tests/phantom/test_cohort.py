@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from pipeline.cases.case import Case
 from pipeline.cases.loop import QUIET
 from pipeline.errors import InputError
+from pipeline.files.folder.lock import locked
 from pipeline.phantom.cohort import CohortPlan, write_cohort, write_inserted_cohort
 from pipeline.phantom.subject import Phantom, make_phantom
 
@@ -62,6 +65,15 @@ def test_a_second_call_makes_only_what_is_missing(cohort: Path) -> None:
     small_cohort(cohort)
     assert kept.stat().st_mtime_ns == before
     np.testing.assert_array_equal(np.asarray(nib.load(lost).dataobj), content)
+
+
+@pytest.mark.parametrize("keep", [0, 999])
+def test_a_torn_image_is_made_anew(cohort: Path, keep: int) -> None:
+    torn = cohort / "tumour/phantom_t000/phantom_t000_flair.nii.gz"
+    content = torn.read_bytes()
+    torn.write_bytes(content[:keep] + (b"" if keep else b"no gzip"))
+    small_cohort(cohort)
+    assert torn.read_bytes() == content
 
 
 def test_a_case_does_not_depend_on_how_many_others_are_made(cohort: Path, tmp_path: Path) -> None:
@@ -162,3 +174,32 @@ def test_no_usable_case_is_an_error(tmp_path: Path) -> None:
             load_brain,
             execution=QUIET,
         )
+
+
+def test_a_file_that_is_not_ours_is_refused_before_any_phantom(tmp_path: Path) -> None:
+    theirs = tmp_path / "tumour/phantom_t000/phantom_t000_seg.nii.gz"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("drawn by hand")
+    with pytest.raises(InputError, match=r"phantom_t000_seg\.nii\.gz: there is a file that anomap"):
+        write_cohort(tmp_path, ONE_OF_EACH, spacing_mm=4.0, execution=QUIET)
+    assert theirs.read_text() == "drawn by hand"
+    assert not (tmp_path / "healthy").exists()
+
+
+def test_one_process_at_a_time_makes_a_cohort_and_clears_what_was_left(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(InputError, match="in use by another anomap"):
+        write_cohort(tmp_path, ONE_OF_EACH, spacing_mm=4.0, execution=QUIET)
+    left = tmp_path / "healthy/phantom_h000/.part-0badcafe-phantom_h000_flair.nii.gz"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    small_cohort(tmp_path)
+    assert not left.exists()
+
+
+def test_a_folder_that_takes_nothing_is_told_before_any_phantom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = SimpleNamespace(f_bavail=1000, f_frsize=1000, f_blocks=1000)
+    monkeypatch.setattr(os, "statvfs", lambda path: told)
+    with pytest.raises(InputError, match=r"1.0 MB are free there, and at least 2.1 MB are needed"):
+        write_cohort(tmp_path / "out", ONE_OF_EACH, spacing_mm=1.0, execution=QUIET)

@@ -11,7 +11,7 @@ import pytest
 from pipeline.cases.loop import QUIET
 from pipeline.cli.main import main
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_text
+from pipeline.files.writing import write_text
 from pipeline.report.page import ViewOptions, render, write_report
 from pipeline.report.results import read_results
 from pipeline.report.viewer import view_case
@@ -25,7 +25,6 @@ def test_the_page_holds_numbers_intervals_baselines_and_provenance(page_path: Pa
     assert f"{dice['mean']:.3f}<small>{low:.3f} to {high:.3f}</small>" in text
     for expected in ("toy &amp; cohort", "intensity", "one in a hundred", "ab" * 32, "torch 2"):
         assert expected in text
-    assert "anomap detect &lt;in&gt;" in text
     assert text.count('class="chart"') == 5
 
 
@@ -33,6 +32,27 @@ def test_names_are_never_read_as_html(page_path: Path) -> None:
     text = page_path.read_text(encoding="utf-8")
     assert "ill&lt;1&gt;" in text
     assert "ill<1>" not in text
+
+
+def test_no_folder_and_no_command_stand_on_the_page_unless_asked_for(own_copy: Path) -> None:
+    name = next(path.name for path in (own_copy / "maps/anomap").iterdir() if path.is_dir())
+    torn = own_copy / "maps/anomap" / name
+    tree = json.loads((torn / "result.json").read_text())
+    note = f"{own_copy}/jane doe/x.nii.gz: cut; see patients/jane/y.nii.gz"
+    tree |= {"notes": [note], "command": f"anomap detect {own_copy}/in"}
+    (torn / "result.json").write_text(json.dumps(tree))
+    summary = json.loads((own_copy / "summary.json").read_text())
+    summary["methods"]["anomap"]["failed"] = {"gone": f"{own_copy}/secret: no map in /data/jane/z"}
+    (own_copy / "summary.json").write_text(json.dumps(summary))
+    page = write_report(own_copy, execution=QUIET).path.read_text(encoding="utf-8")
+    for hidden in (str(own_copy.parent), own_copy.parent.name, "jane", "anomap detect", "some/toy"):
+        assert hidden not in page
+    for shown in ("x.nii.gz: cut; see y.nii.gz", "secret: no map in z", "toy &amp; cohort"):
+        assert shown in page
+    options = ViewOptions(with_paths=True)
+    page = write_report(own_copy, options=options, execution=QUIET).path.read_text(encoding="utf-8")
+    for shown in (note, "anomap detect", f"{own_copy}/secret", "some/toy"):
+        assert shown in page
 
 
 def test_the_page_asks_for_nothing_outside_itself(page_path: Path) -> None:

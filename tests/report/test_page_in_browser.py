@@ -13,8 +13,9 @@ import pytest
 from brains import centred_affine, inside_brain, smooth_intensity, world_of
 from headless import Watched, colourful, pixels
 
-from pipeline.files.nifti import write_text, write_volume
+from pipeline.files.images.nifti import write_volume
 from pipeline.files.record.result import CaseResult
+from pipeline.files.writing import write_text
 from pipeline.report.page import render
 from pipeline.report.results import read_results
 from pipeline.report.viewer import view_case

@@ -11,9 +11,9 @@ import former_records
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_text
 from pipeline.files.record.result import CaseResult
 from pipeline.files.record.summary import Summary
+from pipeline.files.writing import write_text
 from pipeline.report.results import Results, best_others, chosen_cases, cohort_name, read_results
 from pipeline.scores.case_rows import CaseRow
 

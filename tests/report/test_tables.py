@@ -128,7 +128,7 @@ def test_rows_of_methods_begin_with_the_one_the_page_is_about(results: Results) 
 
 
 def test_provenance_names_what_made_the_maps_and_the_scores(results: Results) -> None:
-    entries = provenance(results)
+    entries = provenance(results, with_paths=True)
     assert [name for name, _ in entries] == [
         *("Cohort", "Command", "Scored by", "Software", "Seed", "Weights, SHA-256"),
         *("Threshold", "Written"),
@@ -137,6 +137,9 @@ def test_provenance_names_what_made_the_maps_and_the_scores(results: Results) ->
     assert by_name["Seed"] == "0"
     assert by_name["Software"] == "anomap 0.1.0, torch 2.6"
     assert by_name["Scored by"] == "anomap evaluate out --labels data"
+    for_others = dict(provenance(results))
+    assert {"Command", "Scored by"} & set(for_others) == set()
+    assert "/" not in for_others["Cohort"]
 
 
 def test_one_command_is_named_once_and_software_may_be_that_of_the_scores(
@@ -144,7 +147,7 @@ def test_one_command_is_named_once_and_software_may_be_that_of_the_scores(
 ) -> None:
     command = "anomap evaluate out --labels data"
     alone = replace(results, results={"a": CaseResult(command=command)})
-    by_name = dict(provenance(alone))
+    by_name = dict(provenance(alone, with_paths=True))
     assert by_name["Command"] == command
     assert "Scored by" not in by_name
     assert by_name["Software"].startswith("anomap 0.1.0, commit 5478ab1")

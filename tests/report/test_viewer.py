@@ -10,7 +10,7 @@ from brains import centred_affine
 from small_benchmark import THRESHOLD
 
 from pipeline.errors import InputError
-from pipeline.files.nifti import write_volume
+from pipeline.files.images.nifti import write_volume
 from pipeline.files.record.result import CaseResult
 from pipeline.report.results import read_results
 from pipeline.report.viewer import MAX_TOP, map_top, view_case, view_map

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.files.record.findings import Finding, Findings
 from pipeline.files.record.result import CaseResult
 from pipeline.report.results import Results
 from pipeline.report.viewer import Layer, View
@@ -96,3 +97,31 @@ def test_one_case_needs_no_order() -> None:
         _results(ROWS, ill=CaseResult(), well=CaseResult()), [View("ill", ()), View("well", ())]
     )
     assert both["orders"][0] == {"key": "quality:up", "title": "lowest Dice first"}
+
+
+def test_findings_become_a_table_whose_rows_know_where_they_lie() -> None:
+    one = Finding(
+        number=1,
+        volume_ml=12.34,
+        diameter_mm=31.6,
+        axial_diameter_mm=29.0,
+        centre_mm=(-30.4, 10.0, 20.0),
+        place="left frontal lobe",
+        mean=2.0,
+        peak=3.5,
+        healthy_share_above_peak=0.001,
+    )
+    found = Findings(case="ill", total_ml=12.9, findings=(one,), further=2, further_ml=0.56)
+    results = _results(ROWS, ill=CaseResult(), well=CaseResult())
+    views = [View("ill", (), findings=found), View("well", ())]
+    data = viewer_data(results, views)
+    ill, well = data["cases"]
+    assert well["findings"] is None
+    assert ill["findings"]["summary"] == "3 findings, 12.9 mL; largest 12.3 mL, left frontal lobe"
+    (row,) = ill["findings"]["rows"]
+    assert row["mm"] == (-30.4, 10.0, 20.0)
+    assert row["cells"] == [
+        *("1", "12.3 mL", "32 mm", "left frontal lobe", "-30, 10, 20", "", "2", "3.5", "0.1 %")
+    ]
+    assert len(row["cells"]) == len(data["finding_headings"])
+    assert ill["findings"]["further"] == "2 smaller ones, 0.6 mL together."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def test_a_broken_file_is_refused_with_its_path(content: bytes, tmp_path: Path) 
     path = tmp_path / "atlases.npz"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"atlases\.npz: not the atlases of a run"):
+        load_atlases(path)
+
+
+def test_headers_of_arrays_that_are_no_python_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "atlases.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        head = b"{'shape': (2,".ljust(117) + b"\n"
+        archive.writestr("made_for.npy", b"\x93NUMPY\x01\x00\x76\x00" + head)
+    with pytest.raises(InputError, match=r"atlases.npz: not the atlases of a run"):
         load_atlases(path)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.run.config import RunConfig
+from pipeline.run.config import BOUNDS, RunConfig
 from pipeline.run.settings import override
 
 
@@ -23,7 +23,7 @@ from pipeline.run.settings import override
         ("detection.timesteps", [1000], "0..999"),
         ("detection.timesteps", [-1], "0..999"),
         ("detection.draws", 0, "draws"),
-        ("diffusion.num_train_timesteps", 0, "detection.timesteps"),
+        ("diffusion.num_train_timesteps", 0, "diffusion.num_train_timesteps"),
         ("training.timestep_range", [10, 10], "training.timestep_range"),
         ("training.timestep_range", [0, 1001], "training.timestep_range"),
         ("training.epochs", 0, "training.epochs"),
@@ -69,6 +69,57 @@ def test_an_impossible_value_is_refused_with_what_is_possible(
 def test_a_value_that_would_fail_hours_later_is_refused_at_once(key: str, value: object) -> None:
     with pytest.raises(InputError):
         override(RunConfig(), {key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("diffusion.num_train_timesteps", 10**9),
+        ("grid.size", 4096),
+        ("grid.slice_spacing_mm", 0.001),
+        ("training.epochs", 10**9),
+        ("training.slices_per_epoch", 10**9),
+        ("training.batch_size", 10**6),
+        ("training.workers", 1000),
+        ("detection.draws", 10**6),
+        ("detection.timesteps", list(range(101))),
+        ("diffusion.noise_parameters", {"octaves": 10**9}),
+        ("diffusion.noise_parameters", {"octaves": 10**5000}),
+        ("diffusion.noise_parameters", {"x" * 200: 1}),
+        ("training.epochs", 10**5000),
+        ("training.learning_rate", 10**5000),
+        ("seed", 10**5000),
+        ("modalities", ["x" * 201]),
+        ("modalities", ["../flair"]),
+        ("modalities", [str(i) for i in range(17)]),
+        ("network", "x" * 200),
+    ],
+    ids=range(19),
+)
+def test_what_would_take_more_than_is_stated_is_refused_in_a_short_line(
+    key: str, value: object
+) -> None:
+    with pytest.raises(InputError) as caught:
+        override(RunConfig(), {key: value})
+    line = str(caught.value)
+    assert key.split(".")[0] in line
+    assert line.isprintable()
+    assert len(line) < 400
+    assert "x" * 81 not in line
+
+
+def test_each_number_has_bounds_and_a_step_of_a_training_too() -> None:
+    for section in ("", "grid", "diffusion", "training", "detection"):
+        record = getattr(RunConfig(), section) if section else RunConfig()
+        for field in dataclasses.fields(record):
+            value = getattr(record, field.name)
+            dotted = f"{section}.{field.name}".strip(".")
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                assert dotted in BOUNDS
+    largest = {"training.batch_size": 1024, "grid.size": 128}
+    assert override(RunConfig(), largest).training.batch_size == 1024
+    with pytest.raises(InputError, match=r"grid\.size.* is 16,777,216 at most; got 33,554,432"):
+        override(RunConfig(), largest | {"training.batch_size": 2048})
 
 
 def test_a_map_needs_a_factor() -> None:

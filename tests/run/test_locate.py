@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -65,6 +68,16 @@ def test_a_zip_of_two_bundles_is_refused(tmp_path: Path) -> None:
         run_folder(tmp_path / "two.zip")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("again", [f"a/{MODELS}/{CALIBRATION}", f"a/./{MODELS}/{CALIBRATION}"])
+def test_a_zip_that_holds_a_file_of_the_model_twice_is_refused(again: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
+        for name in (f"a/{MODELS}/{CONFIG}", f"a/{MODELS}/{CALIBRATION}", again):
+            archive.writestr(name, "")
+    with pytest.raises(InputError, match=r"calibration\.json' is in it twice"):
+        run_folder(tmp_path / "twice.zip")
+
+
 def test_a_file_that_is_no_bundle_is_refused(made_run: Path, tmp_path: Path) -> None:
     for name, content in (("a.zip", b"no zip"), ("b.nii.gz", b"")):
         (tmp_path / name).write_bytes(content)
@@ -81,11 +94,57 @@ def test_a_file_that_is_no_bundle_is_refused(made_run: Path, tmp_path: Path) -> 
         run_folder(tmp_path / "d.zip")
 
 
+def zip_of_a_run(path: Path, **more: bytes) -> Path:
+    """A zipped bundle of an untrained run; ``more`` are its further model files."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"x/{MODELS}/{CONFIG}", "seed: 1\n")
+        for name, content in more.items():
+            archive.writestr(f"x/{MODELS}/{name.replace('_', '.')}", content)
+    return path
+
+
+def test_a_zip_is_unpacked_once_however_often_it_is_asked_for_and_for_this_user_alone(
+    tmp_path: Path,
+) -> None:
+    folder = run_folder(zip_of_a_run(tmp_path / "a.zip"))
+    assert run_folder(tmp_path / "a.zip") == folder
+    assert run_folder(Path(shutil.copy(tmp_path / "a.zip", tmp_path / "b.zip"))) == folder
+    assert folder.parent.stat().st_mode & 0o77 == 0
+    other = run_folder(zip_of_a_run(tmp_path / "a.zip", loss_csv=b"epoch\n"))
+    assert other != folder
+    assert (other / "loss.csv").read_bytes() == b"epoch\n"
+
+
+def test_a_small_zip_of_a_large_file_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    path = zip_of_a_run(tmp_path / "bomb.zip", model_pt=bytes(20 << 20))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InputError, match=r"bomb\.zip: .*model\.pt' is packed more than 200 times"):
+        run_folder(path)
+    path = zip_of_a_run(tmp_path / "long.zip", run_json=random.Random(0).randbytes(33 << 20))
+    with pytest.raises(InputError, match=r"has 34,603,008 bytes unpacked, more than 33,554,432"):
+        run_folder(path)
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
+    path = zip_of_a_run(tmp_path / "x.zip")
+    content = bytearray(path.read_bytes())
+    content[6] |= 1
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.zip: .*needs a password"):
+        run_folder(path)
+
+
 def test_weights_are_picked_by_modality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shipped_run(["t1"]) == bundle_dir(SHIPPED["t1"]) / "models"
     assert shipped_run(["t1", "t2", "flair"]) == bundle_dir(SHIPPED["flair"]) / "models"
-    with pytest.raises(InputError, match=r"flair and t1; the scan is t2\. Give --model"):
-        shipped_run(["t2"])
+    with pytest.raises(InputError, match=r"flair, t2, t1, t1ce; the scan is pd\. Give --model"):
+        shipped_run(["pd"])
     with pytest.raises(InputError, match="unknown modality: say --modality"):
         shipped_run([])
     for modality in SHIPPED:

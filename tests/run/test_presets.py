@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.diffusion.network import NETWORKS, slice_multiple
 from pipeline.errors import InputError
+from pipeline.files.images.pictures import PICTURE_WIDTH_MM
 from pipeline.run.presets import PRESETS, preset_config
 
 
@@ -36,6 +37,23 @@ def test_the_paper_preset_is_brain_damage_s_recipe() -> None:
     assert diffusion.prediction_type == "epsilon"
 
 
+def test_the_picture_preset_is_the_same_for_whole_pictures() -> None:
+    config, paper = preset_config("picture", ("image",)), PRESETS["paper"]
+    training = config.training
+    assert config.modalities == ("image",)
+    # The longer side of a picture fills the grid.
+    assert config.grid.size * config.grid.spacing_mm == PICTURE_WIDTH_MM
+    assert config.detection == paper.detection
+    assert training.rotate_degrees == 2
+    assert training.translate_mm == pytest.approx(0.02 * PICTURE_WIDTH_MM)
+    assert training.scale == 0.02
+    assert not training.flip
+    same = ("learning_rate", "warmup_steps", "epochs", "batch_size", "slices_per_epoch")
+    assert [getattr(training, key) for key in same] == [
+        getattr(paper.training, key) for key in same
+    ]
+
+
 @pytest.mark.parametrize(
     ("modalities", "residual"),
     [
@@ -55,5 +73,5 @@ def test_the_sign_of_the_residual_follows_the_modality(
 
 
 def test_an_unknown_preset_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"tiny, small, base, paper.*huge"):
+    with pytest.raises(InputError, match=r"tiny, small, base, paper, picture.*huge"):
         preset_config("huge", ("t1",))

@@ -116,6 +116,60 @@ def test_a_broken_file_is_refused_with_its_path(text: str, said: str, tmp_path: 
     assert said in str(caught.value)
 
 
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{chr(c + 1)}: &{chr(c + 1)} [{', '.join([f'*{chr(c)}'] * 9)}]\n" for c in range(97, 106)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "an alias ('a'); write the value out"),
+        ("a: &a\n  <<: *a\n", "an alias"),
+        ("seed: !!python/object/apply:os.system [ls]\n", "a tag ("),
+        ("seed: !!int 3\n", "a tag ("),
+        ("seed: 1\nseed: 2\n", "the key 'seed' twice"),
+        ("{a: 1, a: 2}", "the key 'a' twice"),
+        ("? [a]\n: 1\n", "one that is no text"),
+        ("[" * 5000, "deep in each other"),
+        ("{a: " * 5000, "deep in each other"),
+        ("- " * 5000, "deep in each other"),
+        ("seed: 2026-13-45\n", "month must be in 1..12"),
+        ("seed: 0b_\n", "not a readable configuration"),
+        ("seed: " + "9" * 5000, "not a readable configuration"),
+        ("seed: 0x" + "f" * 5000, "got a number of 20000 bits"),
+        ("seed: [0x" + "f" * 5000 + "]", "got [a number of 20000 bits]"),
+        ("seed: " + "x" * 5000, "expected int, got 'xxx"),
+        ("x" * 300_000, "more than 262,144 bytes"),
+        ("seed: 1\n---\nseed: 2\n", "not a readable configuration"),
+        ("seed: \x07\n", "not a readable configuration"),
+        ("x" * 200 + ": 1\n", "unknown setting"),
+        ("x" * 200 + ": [\n", "not a readable configuration"),
+    ],
+    ids=range(21),
+)
+def test_a_hostile_file_is_refused_in_a_short_line(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_config(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert said in line
+    assert line.isprintable()
+    assert len(line) < 500 + len(str(path))
+    assert "x" * 81 not in line
+
+
+def test_bytes_that_are_no_text_are_refused_and_a_byte_order_mark_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"seed: \xff\n")
+    with pytest.raises(InputError, match=r"config\.yaml: not a readable configuration"):
+        load_config(path)
+    path.write_text("seed: 3\n", encoding="utf-8-sig")
+    assert load_config(path).seed == 3
+
+
 def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml"):
         load_config(tmp_path / "none.yaml")

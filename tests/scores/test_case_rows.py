@@ -1,5 +1,6 @@
 """``cases.csv``: what is written is what is read, and what is not such a file is refused."""
 
+import csv
 import math
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipeline.scores.case_rows import (
     rows_of,
     write_rows,
 )
+from pipeline.scores.evaluate import MethodScores
 
 
 def test_rows_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
@@ -28,6 +30,32 @@ def test_rows_come_back_from_the_file_as_they_were(tmp_path: Path) -> None:
     ]
     write_rows(tmp_path, rows)
     assert read_rows(tmp_path) == rows
+
+
+NAMES = ["=1+1", "+a", "-a", "@sum(a)", "\t=a", "\r=a", "\n=a", "'a", "'=a", "''-a", "a\r\nb"]
+
+
+def test_no_cell_of_text_is_a_formula_and_all_come_back(tmp_path: Path) -> None:
+    rows = [
+        CaseRow(f"=m{name}", f'{name},"x"', name, healthy=True, numbers={"score": -1.0}, error=name)
+        for name in NAMES
+    ]
+    write_rows(tmp_path, rows)
+    assert read_rows(tmp_path) == rows
+    with (tmp_path / "cases.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for line in list(csv.reader(file))[1:] for cell in line if cell != "-1"]
+    assert len(cells) > 4 * len(NAMES)
+    assert not [cell for cell in cells if cell.startswith((*"=+-@\t\r\n", "\uff1d"))]
+
+
+def test_the_reason_of_a_failure_names_no_folder() -> None:
+    scores = MethodScores("m", (), failures={"a": "/data/jane doe/a.nii.gz: torn"})
+    assert [row.error for row in rows_of("m", scores)] == ["a.nii.gz: torn"]
+
+
+def test_a_table_that_a_spreadsheet_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_bytes(b"\xef\xbb\xbfmethod,case,auroc\r\nm,a,0.5\r\n")
+    assert read_rows(tmp_path) == [CaseRow("m", "a", numbers={"auroc": 0.5})]
 
 
 def test_a_row_holds_every_number_that_is_known(cohort) -> None:
@@ -76,6 +104,8 @@ def test_no_file_is_no_rows(tmp_path: Path) -> None:
         ("method,case,healthy\nm,a,yes\n", "expected True or False, got 'yes'"),
         ("method,case,auroc\nm,a,much\n", "could not convert"),
         ("method,case\nm,a,1,2\n", "cases.csv"),
+        ("method,case,auroc\nm,a," + "x" * 999 + "\n", "..."),
+        ("method,case\nm," + "x" * 200_000 + "\n", "field larger than field limit"),
     ],
 )
 def test_what_is_no_such_file_is_refused_with_its_name(
@@ -85,3 +115,4 @@ def test_what_is_no_such_file_is_refused_with_its_name(
     with pytest.raises(InputError, match=r"cases.csv: not the scores of cases") as caught:
         read_rows(tmp_path)
     assert reason in str(caught.value)
+    assert "x" * 81 not in str(caught.value)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import former_records
 import numpy as np
@@ -24,8 +25,11 @@ from scored import (
 
 from pipeline.cases.case import Case, ImageFile
 from pipeline.errors import InputError
-from pipeline.files.nifti import read_labels, read_volume_or_zeros, write_text, write_volume
-from pipeline.files.record.result import Threshold
+from pipeline.files.images.nifti import write_volume
+from pipeline.files.images.reading import read_labels, read_volume_or_zeros
+from pipeline.files.images.volume import Volume
+from pipeline.files.record.result import CaseResult, OutputFile, Threshold
+from pipeline.files.writing import write_text
 from pipeline.scores.tables import write_results
 
 
@@ -82,6 +86,10 @@ def test_no_folder_at_all_is_an_error(tmp_path):
         scores_of(tmp_path / "nowhere", [])
 
 
+def brain_of(mask: np.ndarray, affine: np.ndarray = AFFINE) -> Volume:
+    return Volume(mask, affine, Path("image.nii.gz"))
+
+
 def _shifted(shift_mm: float) -> np.ndarray:
     affine = AFFINE.copy()
     affine[0, 3] = shift_mm
@@ -100,7 +108,7 @@ def _shifted(shift_mm: float) -> np.ndarray:
 def test_another_grid_than_the_labels_is_refused_with_both_names(tmp_path, shape, affine, reason):
     case = write_label(tmp_path, "case", label_cube())
     write_volume(tmp_path / "out/case/anomaly.nii.gz", np.ones(shape, np.float32).cumsum(0), affine)
-    scores = scores_of(tmp_path / "out", [case], brain_mask_of=lambda case: brain_box())
+    scores = scores_of(tmp_path / "out", [case], brain_mask_of=lambda case: brain_of(brain_box()))
     for part in ("case/anomaly.nii.gz", "case_seg.nii.gz", reason, "resample"):
         assert part in scores.failures["case"]
 
@@ -116,11 +124,20 @@ def test_foreign_maps_need_no_more_than_a_map(tmp_path):
     case = write_label(tmp_path, "case", label_cube())
     write_maps(tmp_path / "out/case", quiet_map(0) + 0.3 * (label_cube() > 0), brain=False)
     assert "brain mask" in scores_of(tmp_path / "out", [case]).failures["case"]
-    wrong = scores_of(tmp_path / "out", [case], brain_mask_of=lambda case: brain_box()[:-1])
+    wrong = scores_of(
+        tmp_path / "out", [case], brain_mask_of=lambda case: brain_of(brain_box()[:-1])
+    )
     assert "shape" in wrong.failures["case"]
-    empty = scores_of(tmp_path / "out", [case], brain_mask_of=lambda case: 0 * brain_box())
+    turned = np.diag([-1.0, 1, 1, 1]) @ AFFINE
+    wrong = scores_of(
+        tmp_path / "out", [case], brain_mask_of=lambda case: brain_of(brain_box(), turned)
+    )
+    assert "different grids (one shape" in wrong.failures["case"]
+    empty = scores_of(
+        tmp_path / "out", [case], brain_mask_of=lambda case: brain_of(0 * brain_box())
+    )
     assert "empty" in empty.failures["case"]
-    scores = scores_of(tmp_path / "out", [case], brain_mask_of=lambda case: brain_box())
+    scores = scores_of(tmp_path / "out", [case], brain_mask_of=lambda case: brain_of(brain_box()))
     method = summary_of(scores)["methods"]["anomap"]
     assert method["auroc"]["mean"] > 0.8
     assert method["threshold"] == {"value": None, "rule": None}
@@ -196,10 +213,24 @@ def test_pictures_are_scored_as_single_slices(tmp_path):
     write_volume(tmp_path / "out/case/anomaly.nii.gz", label.data.astype(np.float32), label.affine)
     case = Case("case", "case", {}, label=ImageFile(tmp_path / "case.png"))
     scores = scores_of(
-        tmp_path / "out", [case], brain_mask_of=lambda case: np.ones(label.data.shape, bool)
+        tmp_path / "out",
+        [case],
+        brain_mask_of=lambda case: brain_of(np.ones(label.data.shape, bool), label.affine),
     )
     assert scores.cases[0].values["auroc"] == 1
     np.testing.assert_array_equal(scores.cases[0].slice_lesion, [True])
+
+
+@pytest.mark.parametrize("name", ["anomaly.nii.gz", "mask.nii.gz", "brain_mask.nii.gz"])
+def test_a_file_that_its_record_does_not_know_is_not_scored(cohort, name):
+    out, cases = cohort
+    folder = out / "case0"
+    write_volume(folder / "mask.nii.gz", label_cube() > 0, AFFINE)
+    result = CaseResult(files=tuple(OutputFile.of(p, name=p.name) for p in folder.glob("*.nii.gz")))
+    result.write(folder / "result.json")
+    assert not scores_of(out, cases).failures
+    write_volume(folder / name, np.ones(SHAPE, np.float32).cumsum(0), AFFINE)
+    assert f"case0/{name}: not the file that" in scores_of(out, cases).failures["case0"]
 
 
 def test_results_of_the_first_version_are_read(cohort):

@@ -1,6 +1,7 @@
 """Tables and files of scores."""
 
 import csv
+import dataclasses
 import json
 
 import former_records
@@ -44,6 +45,16 @@ def test_tables_show_every_method(cohort, tmp_path):
     assert [float(row["seconds"]) for row in cells] == [2, 3, 4, 5, 6]
 
 
+def test_a_method_of_any_name_is_one_cell_of_the_table():
+    scores = MethodScores("x", ())
+    summary = summarise({"a|b": scores, "<img src=x>\n| c": scores, "=1+1": scores}, "toy")
+    lines = format_table(summary).splitlines()
+    assert len(lines) == 5
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {lines[0].count("|")}
+    assert "<img" not in "".join(lines)
+    assert format_csv(summary).splitlines()[-1].startswith("'=1+1,")
+
+
 def test_a_summary_of_the_first_version_makes_the_same_table(tmp_path):
     path = tmp_path / "summary.json"
     path.write_text(json.dumps(former_records.summary()))
@@ -56,4 +67,28 @@ def test_a_summary_of_the_first_version_makes_the_same_table(tmp_path):
     )
     summary.write(path)
     assert Summary.of(tmp_path) == summary
-    assert json.loads(path.read_text())["schema_version"] == 2
+    assert json.loads(path.read_text())["schema_version"] == Summary.version()
+
+
+def test_differences_are_paired_by_case(cohort):
+    scores = scores_of(*cohort)
+    worse = dataclasses.replace(
+        scores,
+        method="other",
+        cases=tuple(
+            dataclasses.replace(case, values={k: 0.9 * v for k, v in case.values.items()})
+            for case in reversed(scores.cases)
+        ),
+    )
+    summary = summarise({"anomap": scores, "other": worse}, "toy")
+    found = summary.differences["other"]["auprc"]
+    auprcs = [case.values["auprc"] for case in scores.cases[:3]]
+    assert (found.n, found.wins, found.losses) == (3, 3, 0)
+    assert found.mean == pytest.approx(0.1 * sum(auprcs) / 3)
+    text = format_table(summary)
+    assert "| anomap less | cases | AUPRC [95 % CI], won-lost |" in text
+    (row,) = (line for line in text.splitlines() if line.startswith("| other | 3 |"))
+    assert row.count("3-0") == 3
+    alone = summarise({"anomap": scores}, "toy")
+    assert not alone.differences
+    assert "less" not in format_table(alone)

@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from folders import names_in
 from study_cases import FLAIR
 
 from pipeline import BenchmarkOptions, InputError, Selection, benchmark
@@ -35,13 +36,13 @@ def test_every_method_is_scored_on_every_case(brains: Path, run: Path, tmp_path:
     assert dark is not None
     assert bright > 0.8 > 0.2 > dark
     assert found.pictures == out / "cases.png"
-    names = {path.name for path in out.iterdir()}
+    names = names_in(out)
     assert names == {
         *("maps", "cases.csv", "cases.pdf", "cases.png", "curves.json", "datalist.json"),
         *("summary.json", "table.csv", "table.md"),
     }
     for name in found.summary.methods:
-        assert {path.name for path in (out / "maps" / name).iterdir()} == {
+        assert names_in(out / "maps" / name) == {
             "phantom_t000",
             "phantom_t001",
         }
@@ -122,3 +123,12 @@ def test_thresholds_may_come_from_other_healthy_cases(
     rule = found.summary.methods["intensity"].threshold.rule
     assert rule is not None
     assert "1 % of the healthy brain voxels of 2 held-out cases" in rule
+
+
+def test_tables_that_are_not_ours_are_refused_before_any_map(
+    brains: Path, run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cases.csv").write_text("my own")
+    with pytest.raises(InputError, match=r"cases\.csv: there is a file that anomap did not write"):
+        compared(brains / "tumour", tmp_path, run)
+    assert names_in(tmp_path) == {"cases.csv", "run"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from folders import names_in
 from study_cases import FLAIR
 
 from pipeline import DetectOptions, Execution, InputError, Selection, detect
@@ -19,7 +20,7 @@ from pipeline.files.record.result import CaseResult
 
 
 def detected_files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(names_in(folder))
 
 
 def test_each_case_gets_its_files_on_its_own_grid(brains: Path, run: Path, tmp_path: Path) -> None:
@@ -28,8 +29,8 @@ def test_each_case_gets_its_files_on_its_own_grid(brains: Path, run: Path, tmp_p
     assert found.done == ("phantom_t000", "phantom_t001")
     assert found.failed == {}
     assert detected_files(out / "phantom_t000") == [
-        *("anomaly.nii.gz", "brain_mask.nii.gz", "mask.nii.gz", "pseudo_healthy.nii.gz"),
-        "result.json",
+        *("anomaly.nii.gz", "brain_mask.nii.gz", "findings.csv", "findings.json"),
+        *("mask.nii.gz", "pseudo_healthy.nii.gz", "result.json"),
     ]
     scan = nib.load(next((brains / "tumour/phantom_t000").glob("*_flair.nii.gz")))
     anomaly = nib.load(out / "phantom_t000/anomaly.nii.gz")
@@ -38,9 +39,24 @@ def test_each_case_gets_its_files_on_its_own_grid(brains: Path, run: Path, tmp_p
     result = CaseResult.of(out / "phantom_t000")
     assert result is not None
     assert result.method == "anomap"
-    assert result.files == tuple(
+    assert result.file_names == tuple(
         ["anomaly.nii.gz", "brain_mask.nii.gz", "mask.nii.gz", "pseudo_healthy.nii.gz"]
     )
+
+
+def test_notes_are_said_at_the_end_of_a_case_done_before_too(
+    brains: Path, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = nib.load(next((brains / "tumour/phantom_t000").glob("*_flair.nii.gz")))
+    data = np.asarray(scan.dataobj, dtype=np.float32)
+    data[:, :, data.shape[2] // 2] = 0
+    nib.save(nib.Nifti1Image(data, scan.affine), tmp_path / "gap_flair.nii.gz")
+    for _ in range(2):
+        caplog.clear()
+        options = DetectOptions(model=run)
+        detect(tmp_path / "gap_flair.nii.gz", tmp_path / "out", options=options, execution=QUIET)
+        (said,) = [text for text in caplog.messages if text.startswith("note: gap: the brain")]
+        assert "2 separate parts" in said
 
 
 def test_a_finished_case_is_skipped_and_made_anew_if_asked(
@@ -92,18 +108,18 @@ def test_of_several_paths_a_bad_one_is_a_failure(brains: Path, run: Path, tmp_pa
 
 def test_without_a_model_the_modality_of_the_scans_decides(tmp_path: Path, brains: Path) -> None:
     scan = next((brains / "tumour/phantom_t000").glob("*_flair.nii.gz"))
-    shutil.copy(scan, tmp_path / "p_t2.nii.gz")
-    with pytest.raises(InputError, match="weights come with anomap for flair and t1"):
-        detect(tmp_path / "p_t2.nii.gz", tmp_path / "out", execution=QUIET)
+    shutil.copy(scan, tmp_path / "p_pd.nii.gz")
+    with pytest.raises(InputError, match="weights come with anomap for flair, t2, t1, t1ce"):
+        detect(tmp_path / "p_pd.nii.gz", tmp_path / "out", execution=QUIET)
     shutil.copy(scan, tmp_path / "q_flair.nii.gz")
-    paths = [tmp_path / "p_t2.nii.gz", tmp_path / "q_flair.nii.gz"]
+    paths = [tmp_path / "p_pd.nii.gz", tmp_path / "q_flair.nii.gz"]
     with pytest.raises(InputError, match="no modality in common"):
         detect(paths, tmp_path / "out", execution=QUIET)
-    with pytest.raises(InputError, match="the scan is t2"):
+    with pytest.raises(InputError, match="the scan is pd"):
         detect(
-            tmp_path / "p_t2.nii.gz",
+            tmp_path / "p_pd.nii.gz",
             tmp_path / "out",
-            selection=Selection(modalities=("t2",)),
+            selection=Selection(modalities=("pd",)),
             execution=QUIET,
         )
 

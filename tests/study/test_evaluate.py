@@ -12,6 +12,7 @@ from study_cases import FLAIR
 
 from pipeline import EvaluateOptions, InputError, evaluate
 from pipeline.cases.loop import QUIET
+from pipeline.files.record.result import CaseResult, InputFile, Provenance
 from pipeline.files.record.summary import Summary
 
 
@@ -56,3 +57,24 @@ def test_a_missing_folder_and_a_bad_threshold_are_told_at_once(tmp_path: Path) -
         evaluate(tmp_path / "missing", tmp_path)
     with pytest.raises(InputError, match="--threshold nan: expected a finite number"):
         EvaluateOptions(threshold=math.nan)
+
+
+def test_a_table_that_is_not_ours_is_refused_before_scoring(brains: Path, maps: Path) -> None:
+    (maps / "table.md").write_text("my own")
+    with pytest.raises(InputError, match=r"table\.md: there is a file that anomap did not write"):
+        evaluate(maps, brains / "tumour", selection=FLAIR, execution=QUIET)
+    assert (maps / "table.md").read_text() == "my own"
+
+
+def test_a_map_of_another_image_under_the_same_name_is_noted(
+    brains: Path, maps: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = sorted((brains / "tumour").glob("*/*_flair.nii.gz"))
+    for path in images:
+        file = InputFile.of(images[0], path=str(images[0]), role="flair")
+        result = CaseResult(provenance=Provenance(inputs=(file,)))
+        result.write(maps / path.parent.name / "result.json")
+    evaluate(maps, brains / "tumour", selection=FLAIR, execution=QUIET)
+    noted = [line for line in caplog.messages if "made from another file than" in line]
+    assert len(noted) == len(images) - 1 > 0
+    assert not any(images[0].name in line for line in noted)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from folders import all_names_in
 from study_cases import FLAIR
 
 from pipeline import Execution, InputError, TrainOptions, train
 from pipeline.cases.find import find_cases
 from pipeline.cases.listing import write_datalist
 from pipeline.cases.loop import QUIET
+from pipeline.files.folder.lock import locked
 from pipeline.files.record.datalist import Datalist
 from pipeline.files.record.run import RunRecord
 from pipeline.study.train import run_config, training_cases
@@ -48,14 +52,30 @@ def test_a_run_is_left_that_says_who_was_used(brains: Path, tmp_path: Path) -> N
     again = replace(options, resume=True)
     finished = train(brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET)
     assert finished.was_finished
+    # As a training leaves it that is killed in its last step.
+    record.model_copy(update={"files": {}}).write(run / "run.json")
+    (run / ".part-0123abcd-run.json").touch()
+    assert train(
+        brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET
+    ).was_finished
+    assert RunRecord.read(run / "run.json") == record
+    assert not list(run.glob(".part-*"))
+    good = (run / "model.pt").read_bytes()
+    (run / "model.pt").write_bytes(good[:-1000])
+    mended = train(brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET)
+    assert not mended.was_finished
+    assert (run / "model.pt").read_bytes() == good
+    assert train(
+        brains / "healthy", run, options=again, selection=FLAIR, execution=QUIET
+    ).was_finished
     (run / "model.pt").unlink()
     with pytest.raises(InputError, match="every case is left out"):
         train(brains / "healthy", run, options=again, selection=selection, execution=QUIET)
 
 
-def test_a_modality_is_needed() -> None:
+def test_a_modality_is_needed(brains: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="say which modality to train on"):
-        train("nowhere", "run")
+        train(brains / "healthy", tmp_path / "run")
 
 
 def test_settings_are_those_of_the_preset_and_the_users() -> None:
@@ -99,3 +119,34 @@ def test_further_cases_are_found_by_the_same_words(brains: Path, tmp_path: Path)
         training_cases([main, tmp_path / "missing"], (), FLAIR)
     with pytest.raises(InputError, match="missing: no such file or folder"):
         training_cases(main, (extra, tmp_path / "missing"), FLAIR)
+
+
+def test_a_run_folder_is_not_shared_and_holds_nobody_elses_files(
+    brains: Path, tmp_path: Path
+) -> None:
+    run, options = tmp_path / "run", TrainOptions(settings=SMALL)
+
+    def refusal() -> str:
+        with pytest.raises(InputError) as caught:
+            train(brains / "healthy", run, options=options, selection=FLAIR, execution=QUIET)
+        return str(caught.value)
+
+    with locked(run):
+        assert refusal().startswith(f"{run}: in use by another anomap (process ")
+    run.mkdir()
+    (run / "model.pt").write_text("somebody's")
+    assert refusal().startswith(f"{run}/model.pt: there is a file that anomap did not write")
+    assert all_names_in(run) == {"model.pt"}
+
+
+def test_too_little_room_for_checkpoints_is_told_before_any_slice(
+    brains: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = SimpleNamespace(f_bavail=20_000, f_frsize=1000, f_blocks=1000)
+    monkeypatch.setattr(os, "statvfs", lambda path: told)
+    options = TrainOptions(settings=SMALL)
+    with pytest.raises(InputError, match=r"run: 20.0 MB are free there, and at least 5\d.\d MB"):
+        train(
+            brains / "healthy", tmp_path / "run", options=options, selection=FLAIR, execution=QUIET
+        )
+    assert not (tmp_path / "run" / "cache").exists()

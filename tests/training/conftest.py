@@ -10,7 +10,7 @@ from trainings import WatchedRun, train_quietly
 from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET
-from pipeline.files.nifti import write_volume
+from pipeline.files.images.nifti import write_volume
 from pipeline.phantom.cohort import CohortPlan, write_cohort
 from pipeline.run.config import RunConfig
 from pipeline.run.presets import preset_config

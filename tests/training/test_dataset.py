@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from pipeline.cases.case import Case
+from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.run.config import RunConfig
@@ -29,6 +31,45 @@ def test_voxels_to_leave_out_have_no_weight(
     assert not failed
     without = [min(float(item["weight"].min()) for item in _items([path])) for path in stacks]
     assert without == [1, 1, 0, 1, 1]
+
+
+def test_a_stack_is_known_by_the_content_of_its_files(
+    controls: list[Case], config: RunConfig, tmp_path: Path
+) -> None:
+    """Not by names and times: others under the same name and time are prepared anew."""
+    transforms = CaseTransforms(config.modalities, config.grid)
+
+    def stack_of(path: Path) -> Path:
+        case = replace(controls[0], name=path.parent.name, images={"flair": ImageFile(path)})
+        (stack,), _ = build_stacks([case], transforms, config, tmp_path / "cache", execution=QUIET)
+        return stack
+
+    first, second = tmp_path / "one" / "x_flair.nii.gz", tmp_path / "two" / "x_flair.nii.gz"
+    for path, source in ((first, controls[0]), (second, controls[1])):
+        path.parent.mkdir()
+        path.write_bytes(source.images["flair"].path.read_bytes())
+    stack, before = stack_of(first), first.stat()
+    moved = first.rename(tmp_path / "one" / "y_flair.nii.gz")
+    assert stack_of(moved) == stack
+    first.write_bytes(second.read_bytes())
+    os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert stack_of(first) == stack_of(second) != stack
+
+
+@pytest.mark.parametrize("spoil", ["empty", "cut", "text", "other shape"])
+def test_a_torn_stack_is_made_anew(
+    controls: list[Case], config: RunConfig, tmp_path: Path, spoil: str
+) -> None:
+    transforms = CaseTransforms(config.modalities, config.grid)
+    (path,), _ = build_stacks(controls[:1], transforms, config, tmp_path, execution=QUIET)
+    good = path.read_bytes()
+    contents = {"empty": b"", "cut": good[:-100], "text": b"no stack"}
+    if spoil in contents:
+        path.write_bytes(contents[spoil])
+    else:
+        np.save(path, np.zeros((3, 9, 9), np.float32))
+    build_stacks(controls[:1], transforms, config, tmp_path, execution=QUIET)
+    assert path.read_bytes() == good
 
 
 def _items(stacks: list[Path]) -> list[dict[str, torch.Tensor]]:
@@ -119,6 +160,12 @@ def test_shares_of_an_epoch_do_not_overlap_and_are_of_one_size() -> None:
     drawn = [list(share) for share in shares]
     assert [len(share) for share in drawn] == [3, 3, 3] == [len(share) for share in shares]
     assert sorted(i for share in drawn for i in share) == sorted(list(whole)[:9])
+
+
+def test_each_process_gets_a_slice_of_the_shortest_epoch() -> None:
+    shares = [EpochSampler(1, None, seed=3, share=(i, 3)) for i in range(3)]
+    assert [list(share) for share in shares] == [[0], [0], [0]]
+    assert [len(share) for share in shares] == [1, 1, 1]
 
 
 def test_few_slices_are_all_taken_and_many_are_thinned_evenly() -> None:

@@ -98,3 +98,14 @@ def test_a_training_is_not_resumed_by_another_number_of_processes(
     monkeypatch.setattr(distributed, "n_processes", lambda: 2)
     with pytest.raises(InputError, match="by another number of processes than the 2 of now"):
         train_quietly(controls, one, tmp_path, resume=True)
+
+
+def test_losses_that_the_disk_did_not_take_are_written_by_the_next_training(
+    controls: list[Case], config: RunConfig, tmp_path: Path
+) -> None:
+    train_quietly(controls, config, tmp_path)
+    before = rows_of(tmp_path)
+    for name in ("loss.csv", "model.pt"):
+        (tmp_path / name).unlink()
+    train_quietly(controls, config, tmp_path, resume=True)
+    assert rows_of(tmp_path) == before

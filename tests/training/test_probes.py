@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from trainings import WatchedRun, rows_of, train_quietly
 from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
 from pipeline.cases.transforms import CaseTransforms
+from pipeline.files.images.nifti import write_volume
 from pipeline.files.names import PROBES
-from pipeline.files.nifti import write_volume
 from pipeline.run.config import RunConfig
 from pipeline.training import probes
 
@@ -75,10 +76,35 @@ def test_probes_are_read_as_they_were_made(
 
 @pytest.mark.parametrize("content", [b"", b"torn", b"PK\x03\x04torn"])
 def test_a_torn_file_of_probes_does_no_harm(
-    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    content: bytes,
+    phantoms: list[Case],
+    config: RunConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = tmp_path / PROBES
     path.parent.mkdir()
     path.write_bytes(content)
     assert probes.read_probes(tmp_path) == []
     assert str(path) in caplog.text
+    probes.write_probes(phantoms[:1], config, tmp_path)
+    assert len(probes.read_probes(tmp_path)) == 3
+
+
+def test_probes_of_other_brains_are_made_anew(
+    phantoms: list[Case], config: RunConfig, tmp_path: Path
+) -> None:
+    probes.write_probes(phantoms[:1], config, tmp_path)
+    before = probes.read_probes(tmp_path)[0]
+    written = (tmp_path / PROBES).stat().st_mtime_ns
+    probes.write_probes(phantoms[:1], config, tmp_path)
+    assert (tmp_path / PROBES).stat().st_mtime_ns == written
+    replaced = replace(phantoms[1], name=phantoms[0].name)
+    probes.write_probes([replaced], config, tmp_path)
+    assert not torch.equal(probes.read_probes(tmp_path)[0].slices, before.slices)
+
+
+def test_a_probe_does_not_depend_on_the_name(phantoms: list[Case], config: RunConfig) -> None:
+    first = probes.make_probe(phantoms[0], config, 0)
+    renamed = probes.make_probe(replace(phantoms[0], name="x"), config, 0)
+    assert torch.equal(first.slices, renamed.slices)

@@ -14,9 +14,19 @@ from pipeline.cases.layouts.names import (
     stem_of,
 )
 from pipeline.cases.layouts.part import Found, Layout, Part, Role
-from pipeline.files.nifti import is_volume
+from pipeline.files.images.formats import is_volume
+from pipeline.files.limits import MAX_CONFIG_BYTES
+from pipeline.files.names import BIDS_DESCRIPTION
+from pipeline.files.strict_json import parse_json, read_text
 
 _MASK_SUFFIXES = ("mask", "dseg", "roi", "lesion")
+_NOT_OF_IMAGE = frozenset(
+    ("sub", "ses", "space", "desc", "label", "res", "den", "hemi", "seg", "atlas")
+)
+"""Entities that the name of the case holds, or that say how a mask was made: all others say of
+which image it is."""
+OWN_DERIVATIVE = "made by anomap bids"
+_NO_MAGNITUDE = ("phase", "real", "imag")
 _NATIVE_SPACES = (*MODALITY_OF, "orig", "native", "scanner")
 
 
@@ -59,6 +69,19 @@ def _case_name(entities: Mapping[str, str]) -> str:
     return f"sub-{entities['sub']}{session}" + (f"_space-{space}" if is_template else "")
 
 
+def _why_no_scan(root: Path, path: Path, entities: Mapping[str, str]) -> str:
+    """The reason why an image is left out; "" for a raw one of magnitudes."""
+    if entities.get("part", "").lower() in _NO_MAGNITUDE:
+        return "no image of magnitudes, by its part"
+    if "derivatives" in path.relative_to(root).parts[:-1]:
+        return "a processed image under derivatives/; the raw one is used"
+    return ""
+
+
+def _without(entities: Mapping[str, str], keys: frozenset[str]) -> dict[str, str]:
+    return {key: value for key, value in entities.items() if key not in keys}
+
+
 def _part_or_reason(root: Path, path: Path) -> Part | str:
     """The part a BIDS name stands for, or the reason why it stands for none."""
     if not is_volume(path):
@@ -72,8 +95,8 @@ def _part_or_reason(root: Path, path: Path) -> Part | str:
     if known is None:
         return UNKNOWN_MASK if suffix == "mask" else UNKNOWN_SUFFIX
     role, modality = known
-    if role == "image" and "derivatives" in path.relative_to(root).parts[:-1]:
-        return "a processed image under derivatives/; the raw one is used"
+    if role == "image" and (reason := _why_no_scan(root, path, entities)):
+        return reason
     return Part(
         path,
         role,
@@ -83,11 +106,40 @@ def _part_or_reason(root: Path, path: Path) -> Part | str:
         subject=f"sub-{entities['sub']}",
         healthy=healthy_by_folder(root, path),
         rank=len(fields) + (100 if suffix == "dseg" else 0),
+        entities=_without(entities, _NOT_OF_IMAGE),
     )
 
 
 def _read(root: Path, files: Sequence[Path], section: str | None) -> Found:
-    return Found.sorted_out({path: _part_or_reason(root, path) for path in files})
+    trees = {path: _above_subjects(root, path) for path in files}
+    ours = {tree for tree in set(trees.values()) if _is_made_by_us(root, tree)}
+    return Found.sorted_out(
+        {
+            path: OWN_DERIVATIVE if tree in ours else _part_or_reason(root, path)
+            for path, tree in trees.items()
+        }
+    )
+
+
+def _above_subjects(root: Path, path: Path) -> Path:
+    """The folder that holds the ``sub-*`` folder of a file, or the file itself."""
+    folders = path.relative_to(root).parts[:-1]
+    first = next((i for i, name in enumerate(folders) if name.startswith("sub-")), len(folders))
+    return root.joinpath(*folders[:first])
+
+
+def _is_made_by_us(root: Path, folder: Path) -> bool:
+    """Whether a folder is, or lies in, a derivative that `anomap bids` left."""
+    within = [folder, *folder.parents]
+    return any(_generated_by_us(one) for one in within[: within.index(root) + 1])
+
+
+def _generated_by_us(folder: Path) -> bool:
+    try:
+        tree = parse_json(read_text(folder / BIDS_DESCRIPTION, MAX_CONFIG_BYTES))
+        return any(one["Name"] == "anomap" for one in tree["GeneratedBy"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _is_bids(root: Path, files: Sequence[Path]) -> bool:

@@ -12,7 +12,12 @@ from pipeline.cases.case import ImageFile
 from pipeline.cases.layouts.names import canonical_modality, parse_name, stem_of
 from pipeline.cases.layouts.part import Found, Layout, Part, Role
 from pipeline.errors import InputError
+from pipeline.files.case_name import CaseName, checked_subject
+from pipeline.files.limits import MAX_RECORD_BYTES
+from pipeline.files.paths import is_file, located
 from pipeline.files.record.datalist import Datalist
+from pipeline.files.strict_json import parse_json
+from pipeline.files.texts import brief
 
 _USUAL_SECTIONS = ("training", "validation", "test", "testing")
 _MASK_ROLES: tuple[Role, ...] = ("label", "brain_mask", "exclude")
@@ -28,9 +33,11 @@ def load_json(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, or holds something else.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+        content = _bounded(path)
+        # As `json` tells UTF-8, 16 and 32 apart, with a byte-order mark and without.
+        data = parse_json(content.decode(json.detect_encoding(content)))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({brief(error)})") from error
     if not isinstance(data, dict):
         raise InputError(
             f"{path}: expected an object with keys such as training, got a {type(data).__name__}"
@@ -42,6 +49,14 @@ def load_json(path: Path) -> dict[str, Any]:
             f"{Datalist.version()}: use a later one"
         )
     return data
+
+
+def _bounded(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(MAX_RECORD_BYTES + 1)
+    if len(content) > MAX_RECORD_BYTES:
+        raise ValueError(f"more than {MAX_RECORD_BYTES:,} bytes")
+    return content
 
 
 def sections_of(
@@ -72,7 +87,7 @@ def sections_of(
 def _is_section(value: object, key: str) -> TypeGuard[list[object]]:
     if not isinstance(value, list):
         return False
-    return key in _USUAL_SECTIONS or all(isinstance(entry, dict) for entry in value)
+    return key in _USUAL_SECTIONS or not value or any(isinstance(e, dict) for e in value)
 
 
 # --- one entry ----------------------------------------------------------------------------------
@@ -85,7 +100,13 @@ def _image_file(value: object, base: Path, where: str) -> ImageFile:
         path, channel = value.get("path"), value.get("channel")
     if not isinstance(path, str) or not (channel is None or type(channel) is int):
         raise InputError(f'{where}: expected a path or {{"path": ..., "channel": 0}}')
-    return ImageFile(base / path, channel)
+    try:
+        found = located(path, base)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    if "\\" in path and not is_file(found):  # as Windows writes it
+        found = located(path.replace("\\", "/"), base)
+    return ImageFile(found, channel)
 
 
 def _said_modalities(entry: Mapping[str, Any], where: str) -> list[str]:
@@ -107,17 +128,27 @@ def _images(entry: Mapping[str, Any], base: Path, where: str) -> dict[str, Image
     """Modality to file of one entry; modality "" where nothing says it."""
     image, names = entry.get("image"), _said_modalities(entry, where)
     if isinstance(image, dict) and "path" not in image:
-        return {canonical_modality(m): _image_file(f, base, where) for m, f in image.items()}
+        names = _that_differ(list(image), where)
+        return {m: _image_file(f, base, where) for m, f in zip(names, image.values(), strict=True)}
     listed = image if isinstance(image, list) else [image]
     files = [_image_file(file, base, where) for file in listed]
-    if len(files) == 1 and len(names) > 1:
-        return _channels(files[0].path, names)
+    if len(files) == 1 < len(names) and files[0].channel is None:
+        return _channels(files[0].path, _that_differ(names, where))
     return _paired(files, names or [_modality_by_name(file.path) for file in files], where)
+
+
+def _that_differ(names: Sequence[str], where: str) -> list[str]:
+    """The modalities of names; two names of one are refused: one image would be dropped."""
+    spelt: dict[str, str] = {}
+    for name in names:
+        if (other := spelt.setdefault(canonical_modality(name), name)) is not name:
+            raise InputError(f"{where}: {other!r} and {name!r} are one modality; leave one out")
+    return list(spelt)
 
 
 def _channels(path: Path, names: Sequence[str]) -> dict[str, ImageFile]:
     """The channels of a 4-D image, in order."""
-    return {canonical_modality(m): ImageFile(path, channel) for channel, m in enumerate(names)}
+    return {name: ImageFile(path, channel) for channel, name in enumerate(names)}
 
 
 def _paired(files: Sequence[ImageFile], names: Sequence[str], where: str) -> dict[str, ImageFile]:
@@ -130,22 +161,29 @@ def _paired(files: Sequence[ImageFile], names: Sequence[str], where: str) -> dic
     return images
 
 
-def _case_name(entry: Mapping[str, Any], first_image: Path, where: str) -> str:
+def _case_name(entry: Mapping[str, Any], first_image: Path, where: str) -> CaseName:
     """The name that the entry gives, or its first image's."""
     parsed = parse_name(stem_of(first_image))
-    by_image = (parsed.case or first_image.parent.name) if parsed else stem_of(first_image)
-    name = str(entry.get("name") or by_image)
-    if name in (".", "..") or "/" in name or "\\" in name:
-        raise InputError(f"{where}: the name {name!r} cannot be a folder's; choose another")
-    return name
+    by_image = (parsed.case or first_image.parent.name) if parsed else ""
+    try:
+        checked_subject(entry.get("subject", ""))
+        return CaseName(entry.get("name") or by_image or stem_of(first_image))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "healthy": (bool, type(None)),
+    **dict.fromkeys(("name", "subject", "label_scheme"), (str,)),
+}
 
 
 def _checked_entry(entry: object, where: str) -> dict[str, Any]:
     if not isinstance(entry, dict) or not entry.get("image"):
         raise InputError(f'{where}: expected {{"image": path, ...}}, got {str(entry)[:60]}')
-    for key, kinds in {"healthy": (bool, type(None)), "name": (str,), "subject": (str,)}.items():
+    for key, kinds in _KINDS.items():
         if key in entry and not isinstance(entry[key], kinds):
-            raise InputError(f"{where}: {key} cannot be {entry[key]!r}")
+            raise InputError(f"{where}: {key} cannot be {str(entry[key])[:60]!r}")
     return entry
 
 
@@ -179,39 +217,48 @@ def _parts_of_entry(raw: object, source: Path, where: str) -> list[Part]:
 # --- all entries --------------------------------------------------------------------------------
 
 
-def read_entries(source: Path, sections: Mapping[str, Iterable[object]]) -> tuple[Part, ...]:
+def read_entries(source: Path, sections: Mapping[str, Iterable[object]]) -> Found:
     """The parts that the entries of a datalist describe.
 
     Args:
         source: the JSON file; paths are relative to its folder.
         sections: its lists by their keys.
 
-    Raises:
-        InputError: an entry is not what it should be, or two have one name.
+    Returns:
+        The parts; an entry that is not what it should be, or whose name is taken, is in
+        ``incomplete`` under its place.
     """
     parts: list[Part] = []
+    incomplete: dict[str, str] = {}
     places: dict[str, str] = {}
     for section, entries in sections.items():
         for i, entry in enumerate(entries):
-            where = f"{source}: {section}[{i}]"
-            described = _parts_of_entry(entry, source, where)
-            name = described[0].case
-            if name in places:
-                raise InputError(
-                    f"{where}: the case {name!r} is there already, in {places[name]}; give one "
-                    'another "name", or choose one section'
-                )
-            places[name] = f"{section}[{i}]"
-            parts += described
-    return tuple(parts)
+            place = f"{section}[{i}]"
+            try:
+                described = _parts_of_entry(entry, source, f"{source}: {place}")
+                _check_is_free(described[0].case, places, f"{source}: {place}")
+            except InputError as error:
+                incomplete[place] = str(error)
+            else:
+                places[described[0].case] = place
+                parts += described
+    return Found(tuple(parts), incomplete=incomplete)
+
+
+def _check_is_free(name: str, places: Mapping[str, str], where: str) -> None:
+    if name in places:
+        raise InputError(
+            f"{where}: the case {name!r} is there already, in {places[name]}; give one another "
+            '"name", or choose one section'
+        )
 
 
 def _read(root: Path, files: Sequence[Path], section: str | None) -> Found:
-    return Found(read_entries(root, sections_of(root, load_json(root), section)))
+    return read_entries(root, sections_of(root, load_json(root), section))
 
 
 def _is_datalist(root: Path, files: Sequence[Path]) -> bool:
-    return root.is_file() and root.suffix.lower() == ".json"
+    return is_file(root) and root.suffix.lower() == ".json"
 
 
 DATALIST = Layout("datalist", _is_datalist, _read)

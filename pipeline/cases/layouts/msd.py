@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cases.layouts.datalist import load_json, read_entries, sections_of
 from pipeline.cases.layouts.names import stem_of
 from pipeline.cases.layouts.part import Found, Layout
 from pipeline.files.names import MSD_DESCRIPTION
+from pipeline.files.paths import is_file
 
 
 def _description(root: Path) -> Path:
-    return root if root.is_file() else root / MSD_DESCRIPTION
+    return root if is_file(root) else root / MSD_DESCRIPTION
 
 
 def _is_msd(root: Path, files: Sequence[Path]) -> bool:
     path = _description(root)
-    if path.suffix.lower() != ".json" or not path.is_file():
+    if path.suffix.lower() != ".json" or not is_file(path):
         return False
     data = load_json(path)
     modality = data.get("modality")
@@ -25,7 +27,7 @@ def _is_msd(root: Path, files: Sequence[Path]) -> bool:
     return is_indexed and isinstance(data.get("training"), list)
 
 
-def _label_scheme(labels: object) -> str:
+def label_scheme(labels: object) -> str:
     """The label code that ``dataset.json`` describes; Task01's where it describes none."""
     if not isinstance(labels, dict):
         return "msd"
@@ -45,25 +47,28 @@ def _as_datalist_entry(entry: object, modalities: list[str], label_scheme: str) 
         entry = {"image": entry}
     if not isinstance(entry, dict):
         return entry
-    name = stem_of(Path(str(entry.get("image"))))
-    return {"modality": modalities, "label_scheme": label_scheme, **entry, "name": name}
+    described = {"modality": modalities, "label_scheme": label_scheme, **entry}
+    image = entry.get("image")
+    if isinstance(image, str):
+        described["name"] = stem_of(Path(image.replace("\\", "/")))
+    return described
 
 
 def _read(root: Path, files: Sequence[Path], section: str | None) -> Found:
     path = _description(root)
     data = load_json(path)
     modalities = [str(data["modality"][key]) for key in sorted(data["modality"], key=int)]
-    scheme = _label_scheme(data.get("labels"))
-    parts = read_entries(
+    scheme = label_scheme(data.get("labels"))
+    found = read_entries(
         path,
         {
             key: [_as_datalist_entry(entry, modalities, scheme) for entry in entries]
             for key, entries in sections_of(path, data, section).items()
         },
     )
-    named = {part.path for part in parts}
+    named = {part.path for part in found.parts}
     reason = f"not named in {MSD_DESCRIPTION}" + (f" under {section!r}" if section else "")
-    return Found(parts, left_out={file: reason for file in files if file not in named})
+    return replace(found, left_out={file: reason for file in files if file not in named})
 
 
 MSD = Layout("msd", _is_msd, _read)

@@ -18,11 +18,13 @@ from pipeline.cases.layouts.names import (
     stem_of,
 )
 from pipeline.cases.layouts.part import Found, Layout, Part, Role
-from pipeline.files.nifti import is_picture, is_volume
+from pipeline.files.images.formats import is_picture, is_volume
 
 _FOLDER_ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("images", "image", "imgs"), "image"),
+    **dict.fromkeys(("imagestr", "imagests"), "image"),
     **dict.fromkeys(("labels", "label", "segmentations", "segmentation"), "label"),
+    **dict.fromkeys(("labelstr", "labelsts"), "label"),
     **dict.fromkeys(("masks", "mask"), "label"),
     **dict.fromkeys(("brain_masks", "brain_mask", "brainmasks"), "brain_mask"),
 }

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cases.layouts.named import named_part, with_masks_joined
+from pipeline.cases.layouts.names import PICTURE
 from pipeline.cases.layouts.part import Found, Layout, Part
-from pipeline.files.nifti import is_picture
+from pipeline.files.images.formats import is_picture
 
 _SLICE = re.compile(r"(.+?)[ _-](?:slice|sl|z)[ _-]?\d+", re.IGNORECASE)
 
@@ -23,7 +24,7 @@ def _with_subject(part: Part) -> Part:
 def _read(root: Path, files: Sequence[Path], section: str | None) -> Found:
     parts = [_with_subject(named_part(root, path)) for path in files]
     note = "a picture counts as its own subject, unless its name ends in _slice<number>"
-    return Found(with_masks_joined(parts), notes=(note,), unnamed_modality="image")
+    return Found(with_masks_joined(parts), notes=(note,), unnamed_modality=PICTURE)
 
 
 def _is_pictures(root: Path, files: Sequence[Path]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.errors import InputError, LaterVersionError
-from pipeline.files.nifti import write_text
+from pipeline.files.limits import MAX_QUOTED, MAX_RECORD_BYTES
+from pipeline.files.strict_json import parse_json, read_text
+from pipeline.files.texts import brief, cut, quoted
+from pipeline.files.writing import write_text
 
 
 class Record(BaseModel):
@@ -65,15 +69,15 @@ class FileRecord(Record):
             InputError: it is no JSON object, of a later version, or not such a record.
         """
         try:
-            tree = json.loads(text, parse_constant=_no_number)
+            tree = parse_json(text)
             version = _version_of(tree)
             if version <= cls.version():
                 current = {**cls.migrate(tree, version), "schema_version": cls.version()}
                 return cls.model_validate_json(json.dumps(current), strict=True)
         except ValidationError as error:
             reason = _first(error)
-        except (ValueError, RecursionError) as error:
-            reason = str(error)
+        except ValueError as error:
+            reason = brief(error)
         else:
             raise LaterVersionError(
                 f"{source}: {cls.WHAT} of version {version}; this anomap reads up to version "
@@ -89,11 +93,13 @@ class FileRecord(Record):
             InputError: it is missing or not such a record.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path, MAX_RECORD_BYTES)
         except FileNotFoundError as error:
             raise InputError(f"{path}: no such file; expected {cls.WHAT}") from error
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not {cls.WHAT} ({error}); delete or redo it") from error
+            raise InputError(
+                f"{path}: not {cls.WHAT} ({brief(error)}); delete or redo it"
+            ) from error
         return cls.parse(text, path)
 
     @classmethod
@@ -123,19 +129,26 @@ class FileRecord(Record):
 
 
 def checked_rates(values: dict[str, float]) -> dict[str, float]:
-    """Values by a rate that is written as ``%g`` writes it.
+    """Values by a rate that is written as ``%g`` writes it; a lower rate has no lower value.
 
     Raises:
-        ValueError: a key is no rate between 0 and 1, or a value is not finite.
+        ValueError: a key is no rate between 0 and 1, or a value is not finite, or lower than that
+            of a higher rate.
     """
     checked = {}
     for key, value in values.items():
         rate = float(key)
         if not 0 < rate < 1 or not math.isfinite(value):
             raise ValueError(
-                f"expected rates between 0 and 1 with finite values, got {key}: {value}"
+                f"expected rates between 0 and 1 with finite values, got {quoted(key)}: {value}"
             )
         checked[f"{rate:g}"] = value
+    for low, high in itertools.pairwise(sorted(checked, key=float)):
+        if checked[low] < checked[high]:
+            raise ValueError(
+                f"expected a value of {low} that is not below that of {high}, got "
+                f"{checked[low]:g} and {checked[high]:g}"
+            )
     return checked
 
 
@@ -149,12 +162,8 @@ def _version_of(tree: Any) -> int:
         raise ValueError(f"expected a JSON object, got {type(tree).__name__}")
     version = tree.get("schema_version", 1)
     if type(version) is not int or version < 1:
-        raise ValueError(f"schema_version: expected a whole number from 1, got {version!r}")
+        raise ValueError(f"schema_version: expected a whole number from 1, got {quoted(version)}")
     return version
-
-
-def _no_number(name: str) -> None:
-    """NaN and infinities, which former versions wrote, mean what null means now."""
 
 
 def _first(error: ValidationError) -> str:
@@ -164,5 +173,5 @@ def _first(error: ValidationError) -> str:
     message = str(fault["msg"])
     given = fault.get("input")
     if fault["type"] not in ("missing", "extra_forbidden") and not isinstance(given, dict | list):
-        message += f", got {given!r}"
-    return f"{where}: {message[0].lower()}{message[1:]}"
+        message += f", got {quoted(given)}"
+    return brief(f"{cut(where, MAX_QUOTED)}: {message[0].lower()}{message[1:]}")

@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from pipeline.errors import InputError
 from pipeline.files.names import CALIBRATION
 from pipeline.files.record.base import FileRecord, Record, checked_rates
+
+
+class MadeFor(Record):
+    """What a map depends on beside the scan: thresholds hold for such maps alone."""
+
+    weights_sha256: str | None = None
+    """SHA-256 of the weights; null where the method has none."""
+    atlases_sha256: str | None = None
+    """SHA-256 of the atlases; null where the method uses none."""
+    modalities: tuple[str, ...] | None = None
+    """Channels, in this order; null where no run was at hand."""
+    grid: dict[str, int | float] | None = None
+    """The working grid: ``size`` (pixels a side), ``spacing_mm`` (of a pixel) and
+    ``slice_spacing_mm``; null where no run was at hand."""
+    diffusion: dict[str, Any] = Field(default_factory=dict)
+    """Schedule and noise of the run; nothing where the method has no network."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Of the method, as far as its map depends on them."""
+
+    def differences(self, now: MadeFor) -> list[str]:
+        """What differs in another one, as name and both values; of hashes the name alone."""
+        then, today = (_flat(one.to_json()) for one in (self, now))
+        unknown = [
+            name
+            for name in ("modalities", "grid")
+            if None in (then.get(name, 0), today.get(name, 0))
+        ]
+        return [
+            _difference(name, then.get(name), today.get(name))
+            for name in sorted(then | today)
+            if then.get(name) != today.get(name) and name.split(".")[0] not in unknown
+        ]
+
+
+def _difference(name: str, then: object, now: object) -> str:
+    if name.endswith("_sha256"):
+        return f"the {name.removeprefix('settings.').removesuffix('_sha256').replace('_', ' ')}"
+    return f"{name.removeprefix('settings.')} ({then}, now {now})"
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
 
 
 class MethodCalibration(Record):
@@ -25,11 +74,27 @@ class MethodCalibration(Record):
     scores: tuple[float, ...] = ()
     """Of each case, as ``score`` of ``result.json``; none in a calibration that was made before
     they were kept."""
+    made_for: MadeFor | None = None
+    """What the maps depended on; null before version 3, which did not say it."""
 
     @field_validator("thresholds")
     @classmethod
     def _check_rates(cls, values: dict[str, float]) -> dict[str, float]:
         return checked_rates(values)
+
+    @field_validator("left_out_rates")
+    @classmethod
+    def _check_left_out(cls, rates: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+        if not all(0 <= value <= 1 for values in rates.values() for value in values):
+            raise ValueError("expected rates between 0 and 1")
+        return rates
+
+    @field_validator("scores")
+    @classmethod
+    def _check_scores(cls, scores: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(math.isfinite(score) for score in scores):
+            raise ValueError("expected finite numbers")
+        return scores
 
     def threshold(self, rate: float) -> float:
         """The threshold at a false-positive rate, log-linear between the tabulated ones.
@@ -63,7 +128,7 @@ class Calibration(FileRecord):
     FILE: ClassVar[str] = CALIBRATION
     WHAT: ClassVar[str] = "a calibration"
 
-    schema_version: int = 2
+    schema_version: int = 3
     """Of the layout of the file; 1 where a file does not say it."""
     methods: dict[str, MethodCalibration]
     """Name of the method to its thresholds."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from pipeline.files.names import DATALIST
 from pipeline.files.record.base import FileRecord, Record
@@ -41,6 +41,9 @@ class CaseEntry(Record):
     label_scheme: str = "auto"
     """What label values mean: ``brats2018``, ``brats2023``, ``msd``, ``binary``, or ``auto`` by
     names and values."""
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """Modality, ``label``, ``brain_mask`` or ``exclude`` to the SHA-256 that the file had; left out
+    where it was not recorded, as in a list of cases that no run has used."""
 
     def image_paths(self, folder: Path) -> list[Path]:
         """The image files of a datalist in this folder, resolved."""
@@ -60,7 +63,7 @@ class Datalist(FileRecord):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, tuple[CaseEntry, ...]]
 
-    schema_version: int = 2
+    schema_version: int = 3
     """Of the layout of the file; 1 where a file does not say it."""
 
     @classmethod
@@ -94,5 +97,6 @@ class Datalist(FileRecord):
 
 
 def _stated(entry: dict[str, Any]) -> dict[str, Any]:
-    optional = ("label", "brain_mask", "exclude")
-    return {key: value for key, value in entry.items() if value is not None or key not in optional}
+    optional = ("label", "brain_mask", "exclude", "sha256")
+    nothing: tuple[object, ...] = (None, {})
+    return {k: value for k, value in entry.items() if value not in nothing or k not in optional}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from pipeline.errors import InputError
 from pipeline.files.names import RESULT
 from pipeline.files.record.base import FileRecord, Record, checked_rates
+from pipeline.files.record.stored import StoredFile
 
 
 class Threshold(Record):
@@ -54,19 +58,55 @@ class Software(Record):
     """Version of SciPy."""
 
 
-class InputFile(Record):
-    """What tells a file from another one, or from itself before it was changed."""
-
-    model_config = ConfigDict(extra="ignore")
+class InputFile(StoredFile):
+    """A file that a result depends on; it is the same where role, channel and content are."""
 
     path: str
-    """Absolute, links followed."""
+    """Absolute, links followed; for people."""
     channel: int | None = None
     """Index into the fourth axis of a 4-D file; null where it is 3-D."""
-    bytes: int | None = None
-    """Its size; null where it was not there."""
-    modified_ns: int | None = None
-    """When it was last changed, in nanoseconds since 1970; null where it was not there."""
+    role: str = ""
+    """Modality of an image, or ``label``, ``brain_mask``, ``exclude``, followed by `` voxels`` for
+    the second file of an image in two; "" before version 3."""
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What makes it another input; the path does not."""
+        return self.role, -1 if self.channel is None else self.channel, self.sha256 or ""
+
+    def seems(self, other: InputFile) -> bool:
+        """Whether it looks like the same file, by all that was recorded before hashes were."""
+        mine, others = (
+            (file.path, file.channel, file.bytes, file.modified_ns) for file in (self, other)
+        )
+        return mine == others
+
+
+def same_inputs(then: Sequence[InputFile], now: Sequence[InputFile]) -> bool:
+    """Whether two results depend on the same files, wherever they lie."""
+    if all(file.role for file in (*then, *now)):
+        return sorted(f.identity for f in then) == sorted(f.identity for f in now)
+    return len(then) == len(now) and all(a.seems(b) for a, b in zip(then, now, strict=True))
+
+
+class OutputFile(StoredFile):
+    """A file of a result."""
+
+    name: str
+    """In the folder of the result."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_a_name(cls, stated: Any) -> Any:
+        """Before version 3 the name was all that was said; a foreign result may still do so."""
+        return {"name": stated} if isinstance(stated, str) else stated
+
+    @field_validator("name")
+    @classmethod
+    def _lies_in_the_folder(cls, name: str) -> str:
+        if name in ("", ".", "..") or "/" in name or "\\" in name:
+            raise ValueError("expected the name of a file in the same folder")
+        return name
 
 
 class Provenance(Record):
@@ -105,9 +145,20 @@ class Provenance(Record):
     """Of a fusion: what its parts depend on."""
 
     def changes(self, now: Provenance) -> list[str]:
-        """Names of what differs in another one, sorted."""
-        names = type(self).model_fields
-        return sorted(name for name in names if getattr(self, name) != getattr(now, name))
+        """Names of what differs in another one, sorted; files differ by content, not by name."""
+        names = set(type(self).model_fields) - {"inputs", "fused"}
+        changed = {name for name in names if getattr(self, name) != getattr(now, name)}
+        if not same_inputs(self.inputs, now.inputs):
+            changed.add("inputs")
+        if not _same_parts(self.fused, now.fused):
+            changed.add("fused")
+        return sorted(changed)
+
+
+def _same_parts(then: Sequence[Provenance] | None, now: Sequence[Provenance] | None) -> bool:
+    if then is None or now is None:
+        return then is now
+    return len(then) == len(now) and not any(a.changes(b) for a, b in zip(then, now, strict=True))
 
 
 class CaseResult(FileRecord):
@@ -121,7 +172,7 @@ class CaseResult(FileRecord):
     WHAT: ClassVar[str] = "the result of a case"
     model_config = ConfigDict(extra="ignore")
 
-    schema_version: int = 2
+    schema_version: int = 3
     """Of the layout of the file; 1 where a file does not say it."""
     case: str = ""
     """Name of the case, and of its folder."""
@@ -134,9 +185,13 @@ class CaseResult(FileRecord):
     healthy_cases: int = 0
     """Number of cases that calibrate it."""
     brain_ml: float | None = None
-    """Volume of the brain mask in millilitres."""
+    """Volume of the brain mask in millilitres; null for a picture, which has no size."""
     anomalous_ml: float | None = None
-    """Volume of the anomaly mask in millilitres; null without a threshold."""
+    """Volume of the anomaly mask in millilitres; null without a threshold, and for a picture."""
+    brain_pixels: int | None = Field(default=None, ge=0)
+    """Of a picture: pixels of the head, or of the brain where it is skull-stripped; else null."""
+    anomalous_pixels: int | None = Field(default=None, ge=0)
+    """Of a picture: pixels of the anomaly mask; null without a threshold, and for a volume."""
     threshold: Threshold | None = None
     """Of healthy brains; null where it is not known."""
     cut: float | None = None
@@ -160,13 +215,37 @@ class CaseResult(FileRecord):
     """What made it; null where it does not say."""
     command: str | None = None
     """The command that made it, as a shell takes it."""
-    files: tuple[str, ...] = ()
-    """Names of the files beside it, which belong to it."""
+    files: tuple[OutputFile, ...] = ()
+    """The files beside it, which belong to it, as they were written."""
 
     @field_validator("healthy_thresholds")
     @classmethod
     def _check_rates(cls, values: dict[str, float] | None) -> dict[str, float] | None:
         return None if values is None else checked_rates(values)
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Names of the files beside it."""
+        return tuple(file.name for file in self.files)
+
+    def check_files(self, folder: Path, names: Iterable[str]) -> None:
+        """See that files of the result are as they were written, as far as they are there.
+
+        Args:
+            folder: of the result.
+            names: of the files that are about to be read.
+
+        Raises:
+            InputError: one is another: what the record says is not of it.
+        """
+        asked = set(names)
+        for file in self.files:
+            path = folder / file.name
+            if file.name in asked and path.exists() and not file.holds(path):
+                raise InputError(
+                    f"{path}: not the file that {RESULT} beside it speaks of, by its content; "
+                    f"detect again, or remove {RESULT} if the maps are another method's"
+                )
 
     @property
     def mask_cut(self) -> float | None:

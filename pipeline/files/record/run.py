@@ -9,6 +9,7 @@ from pydantic import Field
 from pipeline.files.names import RUN_RECORD
 from pipeline.files.record.base import FileRecord
 from pipeline.files.record.result import Software
+from pipeline.files.record.stored import StoredFile
 
 
 class RunRecord(FileRecord):
@@ -17,7 +18,7 @@ class RunRecord(FileRecord):
     FILE: ClassVar[str] = RUN_RECORD
     WHAT: ClassVar[str] = "the record of a run"
 
-    schema_version: int = 2
+    schema_version: int = 3
     """Of the layout of the file; 1 where a file does not say it."""
     software: Software
     """What trained it."""
@@ -25,6 +26,9 @@ class RunRecord(FileRecord):
     """The command that began the training; null in a bundle, since it may name people."""
     people: dict[str, int] = Field(default_factory=dict)
     """Use (``training``, ``validation``, ``test``, ``extra``) to the number of cases."""
+    files: dict[str, StoredFile] = Field(default_factory=dict)
+    """Name of a file of the finished run (weights, atlases, calibration) to what it was when it was
+    finished; none before version 3. A bundle states size and hash alone."""
 
     @classmethod
     def migrate(cls, tree: dict[str, Any], version: int) -> dict[str, Any]:

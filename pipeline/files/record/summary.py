@@ -11,7 +11,7 @@ from pipeline.files.record.base import FileRecord, Record
 from pipeline.files.record.result import Software, Threshold
 
 Interval = tuple[float | None, float | None]
-"""Both ends of a 95 % bootstrap interval over subjects."""
+"""Both ends of a 95 % interval over cases: Student's t for means, the bootstrap for image AUROC."""
 
 
 class Mean(Record):
@@ -20,7 +20,22 @@ class Mean(Record):
     mean: float | None
     """Null where there is no such case."""
     ci95: Interval | None = None
-    """Both ends of its 95 % bootstrap interval over subjects; null where undefined."""
+    """Both ends of its 95 % interval over cases; null where undefined."""
+
+
+class Difference(Record):
+    """How much more the first method has of a metric than another, on the cases of both."""
+
+    n: int
+    """Number of cases where both have a value."""
+    mean: float
+    """Mean of the first's value less the other's."""
+    ci95: Interval | None = None
+    """Both ends of its 95 % interval over cases (paired, Student's t); null of one case."""
+    wins: int
+    """Number of cases where the first has more."""
+    losses: int
+    """Number of cases where it has less."""
 
 
 class Pooled(Record):
@@ -75,15 +90,15 @@ class MethodSummary(Record):
     threshold: Threshold
     """Of the masks; its value is null where cases differ."""
     image_auroc: float | None
-    """Of the case's score, tumour cases against healthy ones."""
+    """Of the case's score, tumour cases (labelled or not) against healthy ones."""
     image_auroc_ci95: Interval | None
-    """Both ends of its 95 % bootstrap interval over subjects."""
+    """Both ends of its 95 % interval over cases."""
     slice_auroc: float | None
     """Of the slice's score (as that of a case), slices with a lesion against those without."""
     healthy_fp_ml: float | None
     """Mean volume that is called in healthy brains, in millilitres."""
     healthy_fp_ml_ci95: Interval | None
-    """Both ends of its 95 % bootstrap interval over subjects."""
+    """Both ends of its 95 % interval over cases."""
     pooled: Pooled
     """All cases in one curve."""
     regions: dict[str, Region]
@@ -94,6 +109,8 @@ class MethodSummary(Record):
     """Number of scored cases without a lesion."""
     n_tumour: int
     """Number of scored cases with one."""
+    n_image_level: int = 0
+    """Of those with one, the cases without a lesion label: they count in ``image_auroc`` alone."""
     failed: dict[str, str] = Field(default_factory=dict)
     """Name of a case that could not be scored to the reason."""
     evaluations_per_slice: float | None
@@ -126,7 +143,7 @@ class Summary(FileRecord):
     FILE: ClassVar[str] = SUMMARY
     WHAT: ClassVar[str] = "a summary of scores"
 
-    schema_version: int = 2
+    schema_version: int = 3
     """Of the layout of the file; 1 where a file does not say it."""
     cohort: str
     """Where the cases lie."""
@@ -134,6 +151,10 @@ class Summary(FileRecord):
     """Number of cases that one method at least could be scored on."""
     methods: dict[str, MethodSummary]
     """Name of the method to its scores."""
+    compared_with: str | None = None
+    """The method that ``differences`` are of: the first; null where nothing says it."""
+    differences: dict[str, dict[str, Difference]] = Field(default_factory=dict)
+    """Name of another method to metric to how much more the first has."""
     made_by: MadeBy | None = None
     """What scored; null where it does not say."""
 

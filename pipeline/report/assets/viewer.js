@@ -150,8 +150,37 @@
       p.textContent = note;
       return p;
     }));
+    describeFindings(item.findings);
     $("to-peak").disabled = !item.peak_mm;
     $("to-lesion").hidden = !item.lesion_mm;
+  }
+
+  function describeFindings(findings) {
+    $("findings").hidden = !findings;
+    if (!findings) return;
+    $("findings-summary").textContent = `Findings: ${findings.summary}.`;
+    $("findings-further").textContent = findings.further;
+    $("findings-table").hidden = findings.rows.length === 0;
+    $("findings-rows").replaceChildren(...findings.rows.map(({ mm, cells }) => {
+      const row = document.createElement("tr");
+      row.append(...cells.map((text, i) => {
+        const cell = document.createElement(i === 0 ? "th" : "td");
+        if (i > 0) cell.textContent = text;
+        else {
+          const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+          button.setAttribute("aria-label", `Go to finding ${text}: ${cells[1]}, ${cells[3]}`);
+          cell.scope = "row";
+          cell.append(button);
+        }
+        return cell;
+      }));
+      row.addEventListener("click", () => {
+        if (!current) return;
+        document.querySelectorAll("#findings-rows tr").forEach((other) => other.classList.toggle("main", other === row));
+        goTo(mm);
+      });
+      return row;
+    }));
   }
 
   function goTo(mm) {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from folders import names_in
 from make_records import file_records
 from pydantic import ValidationError
 from records import EXAMPLES, FORMER
@@ -53,9 +55,9 @@ def test_a_record_is_found_in_its_folder(record: type[FileRecord], tmp_path: Pat
 
 @each_record
 def test_version_1_reads_and_is_written_as_today(record: type[FileRecord], tmp_path: Path) -> None:
-    path = tmp_path / record.FILE
-    path.write_text(json.dumps(FORMER[record]))
-    read = record.read(path)
+    former, path = tmp_path / "former.json", tmp_path / record.FILE
+    former.write_text(json.dumps(FORMER[record]))
+    read = record.read(former)
     read.write(path)
     assert json.loads(path.read_text())["schema_version"] == record.version()
     assert record.read(path) == read
@@ -91,7 +93,12 @@ def test_a_version_that_is_none_is_refused(
         (b"\x89PNG\r\n\x1a\n\x00", "can't decode byte 0x89"),
         (b"[1, 2]", "expected a JSON object, got list"),
         (b"null", "expected a JSON object, got NoneType"),
-        (b"[" * 100_000, "recursion"),
+        (b"[" * 100_000, "more than 32 deep"),
+        (b'{"a": ' * 40 + b"1" + b"}" * 40, "more than 32 deep"),
+        (b'{"a": 1, "b": 2, "a": 3}', "the key 'a' stands twice"),
+        (b'{"a": 1e400}', "the number 1e400 is too large"),
+        (b'{"a": -' + b"9" * 5000 + b"}", "the number -9999999999999999... is too large"),
+        (b'{"a": "\xff"}', "can't decode byte 0xff"),
         ('{"case": "ä"}'.encode("utf-16"), "can't decode byte"),
     ],
 )
@@ -106,6 +113,50 @@ def test_torn_and_foreign_files_are_refused(
     assert line.endswith("delete or redo it")
 
 
+def hostile(tree: object) -> Iterator[object]:
+    """The same with one value after the other of another kind."""
+    yield from (10**29, -1.5, "x" * 200, "\ud800", [], [[[]]], {}, {"\x1b": None}, True, None)
+    if isinstance(tree, dict):
+        for key in tree:
+            yield from ({**tree, key: value} for value in hostile(tree[key]))
+    elif isinstance(tree, list) and tree:
+        yield from ([value, *tree[1:]] for value in hostile(tree[0]))
+
+
+@each_record
+def test_edited_values_are_read_or_refused_in_one_short_line(
+    record: type[FileRecord], tmp_path: Path
+) -> None:
+    path = tmp_path / record.FILE
+    trees = list(hostile(EXAMPLES[record].to_json()))
+    assert len(trees) > 50
+    for tree in trees:
+        path.write_text(json.dumps(tree))
+        try:
+            record.read(path).text()
+        except InputError as error:
+            line = str(error)
+            assert line.startswith(f"{path}: ")
+            assert record.WHAT in line
+            assert line.isprintable()
+            assert "x" * 80 not in line
+
+
+def test_a_file_that_is_too_long_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.files.record.base.MAX_RECORD_BYTES", 100)
+    path = tmp_path / "result.json"
+    path.write_text('{"case": "' + "x" * 100 + '"}')
+    assert "more than 100 bytes" in refusal(CaseResult, path)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text('{"case": "ä"}', encoding="utf-8-sig")
+    assert CaseResult.read(path).case == "ä"
+
+
 @each_record
 def test_missing_files_and_folders_are_refused(record: type[FileRecord], tmp_path: Path) -> None:
     assert f"no such file; expected {record.WHAT}" in refusal(record, tmp_path / "none.json")
@@ -117,7 +168,8 @@ def test_another_record_is_refused(record: type[FileRecord], tmp_path: Path) -> 
     others = [other for other in EXAMPLES if other is not record]
     assert len(others) == len(EXAMPLES) - 1
     for other in others:
-        EXAMPLES[other].write(tmp_path / "x.json")
+        tree = EXAMPLES[other].to_json() | {"schema_version": record.version()}
+        (tmp_path / "x.json").write_text(json.dumps(tree))
         assert f"not {record.WHAT} (" in refusal(record, tmp_path / "x.json")
 
 
@@ -164,4 +216,4 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         CaseResult(case="after").write(path / "no_folder" / "result.json")
     assert CaseResult.read(path).case == "before"
-    assert [child.name for child in tmp_path.iterdir()] == ["result.json"]
+    assert names_in(tmp_path) == {"result.json"}

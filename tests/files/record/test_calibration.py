@@ -14,7 +14,7 @@ BUNDLES = sorted((Path(__file__).parents[3] / "bundles").glob("*/models/calibrat
 
 
 def test_there_are_bundles_to_look_at() -> None:
-    assert len(BUNDLES) == 3
+    assert len(BUNDLES) == 5
 
 
 @pytest.mark.parametrize("path", BUNDLES, ids=lambda path: path.parts[-3])
@@ -72,3 +72,27 @@ def test_a_rate_may_be_written_with_more_digits() -> None:
     table = MethodCalibration(thresholds={"0.010": 2.0, "0.1": 1.0}, left_out_rates={})
     assert table.thresholds == {"0.01": 2.0, "0.1": 1.0}
     assert table.threshold(0.01) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("thresholds", '{"0.1": NaN, "0.01": 2.0}', "valid number"),
+        ("thresholds", '{"0.1": 1e999, "0.01": 2.0}', "too large"),
+        ("thresholds", '{"0.1": 1.0, "0.01": -1e999}', "too large"),
+        ("thresholds", '{"0.1": 2.0, "0.01": 1.0}', "not below that of 0.1"),
+        ("scores", "[NaN]", "valid number"),
+        ("scores", "[1e999]", "too large"),
+        ("left_out_rates", '{"0.1": [NaN]}', "valid number"),
+        ("left_out_rates", '{"0.1": [1.5]}', "between 0 and 1"),
+    ],
+)
+def test_values_that_no_calibration_has_are_refused(
+    key: str, value: str, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "calibration.json"
+    table = {"thresholds": '{"0.1": 1.0}', "left_out_rates": "{}", "scores": "[]", key: value}
+    inside = ", ".join(f'"{name}": {text}' for name, text in table.items())
+    path.write_text(f'{{"methods": {{"anomap": {{{inside}}}}}, "cases": ["a"]}}')
+    with pytest.raises(InputError, match=rf"calibration\.json: not a calibration \(.*{reason}"):
+        Calibration.read(path)

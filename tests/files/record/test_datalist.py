@@ -9,7 +9,7 @@ import numpy as np
 from monai.data import load_decathlon_datalist
 from records import EXAMPLES
 
-from pipeline.files.nifti import write_volume
+from pipeline.files.images.nifti import write_volume
 from pipeline.files.record.datalist import CaseEntry, ChannelOf, Datalist
 
 

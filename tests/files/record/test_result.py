@@ -51,15 +51,21 @@ def test_a_threshold_of_null_says_that_there_is_none() -> None:
     assert parsed(threshold=None).threshold is None
 
 
+INPUT = ("path", "channel", "bytes", "modified_ns")
+"""What version 1 said of a file."""
+
+
 def test_version_1_keeps_every_value() -> None:
     for former in (FORMER_RESULT, FORMER_FUSED):
         read = CaseResult.parse(json.dumps(former), SOURCE).to_json()
-        assert {key: read[key] for key in former if key != "provenance"} == {
-            key: former[key] for key in former if key != "provenance"
+        assert [file["name"] for file in read["files"]] == former["files"]
+        assert {key: read[key] for key in former if key not in ("provenance", "files")} == {
+            key: former[key] for key in former if key not in ("provenance", "files")
         }
-        made = former["provenance"]
-        assert {key: read["provenance"][key] for key in made if key != "fused"} == {
-            key: made[key] for key in made if key != "fused"
+        made, now = former["provenance"], read["provenance"]
+        assert [{key: file[key] for key in INPUT} for file in now["inputs"]] == made["inputs"]
+        assert {key: now[key] for key in made if key not in ("fused", "inputs")} == {
+            key: made[key] for key in made if key not in ("fused", "inputs")
         }
     assert [part["modalities"] for part in read["provenance"]["fused"]] == [["flair"], ["t1"]]
 

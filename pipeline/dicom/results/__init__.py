@@ -1,0 +1,1 @@
+"""Results as DICOM objects that refer to the series that they are of."""

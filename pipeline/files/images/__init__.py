@@ -1,0 +1,1 @@
+"""Images on disk: NIfTI volumes and pictures, read by one contract, and written."""

@@ -1,0 +1,1 @@
+"""Which contrast a scan has, told by what its tissues look like."""

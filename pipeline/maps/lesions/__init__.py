@@ -1,0 +1,1 @@
+"""A network that marks lesions in images of any contrast."""

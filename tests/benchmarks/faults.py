@@ -1,0 +1,240 @@
+"""Every write, rename, fsync, chmod and open of a detection and of a training fails once, and the
+process is killed at each: what stands under its final name is whole, and the next try ends in the
+same bits as an undisturbed one.
+
+    python tests/benchmarks/faults.py [--of detection training] [--every 1] [--seconds 0]
+
+Prints a table; exit status 1 where anything was lost. On Linux, without a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import nibabel as nib
+import numpy as np
+import torch
+from failing_disk import OPERATIONS, Trouble, failing, in_child
+
+from pipeline.cli.main import main as anomap
+from pipeline.files.names import CHECKPOINT, LOSSES, PART, RUN_RECORD, TENSORBOARD
+
+SMALL = (
+    *("training.epochs=1", "training.slices_per_epoch=4", "training.batch_size=2"),
+    *("grid.size=32", "grid.spacing_mm=6.5", "grid.slice_spacing_mm=20"),
+    *("detection.timesteps=[300]", "detection.draws=1"),
+)
+CHANGING = {"seconds", "command", "modified_ns", "changed_ns", "inode", "software"}
+"""Keys of records that differ from one run to the next."""
+
+
+@dataclass
+class Tally:
+    """What became of the faults of one kind."""
+
+    tried: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+
+
+# --- what is disturbed ----------------------------------------------------------------------------
+
+
+def train(cohort: Path, run: Path) -> int:
+    """One epoch, atlases and thresholds; goes on with what is there."""
+    settings = [word for value in SMALL for word in ("--set", value)]
+    words = ["train", cohort / "healthy", "--modality", "flair", "--healthy", "-o", run, "--quiet"]
+    return anomap([*map(str, words), *settings, "--resume"])
+
+
+def detect(scan: Path, run: Path, out: Path) -> int:
+    """Map, mask and pseudo-healthy image of a scan."""
+    return anomap([str(w) for w in ("detect", scan, "--model", run, "-o", out, "--quiet")])
+
+
+# --- what must be there ---------------------------------------------------------------------------
+
+
+def content(path: Path) -> Any:
+    """What a file says, without what differs from one run to the next.
+
+    Raises:
+        Exception: the file is torn, of whatever kind its reader finds.
+    """
+    if path.suffix == ".json":
+        return _steady(json.loads(path.read_text()))
+    if path.name.endswith(".nii.gz"):
+        image = nib.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))
+        return (np.asarray(image.dataobj).tobytes(), image.affine.tobytes())
+    if path.name == LOSSES:
+        return [line.rsplit(",", 1)[0] for line in path.read_text().splitlines()]
+    if path.name == CHECKPOINT:
+        state = torch.load(path, weights_only=True)
+        state["rows"] = [_steady(row) for row in state["rows"]]
+        return _plain(state)
+    if path.suffix == ".npz":
+        with np.load(path) as held:
+            return {name: held[name].tobytes() for name in held.files}
+    return path.read_bytes()
+
+
+def _steady(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _steady(value) for key, value in tree.items() if key not in CHANGING}
+    return [_steady(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def _plain(tree: Any) -> Any:
+    if isinstance(tree, torch.Tensor):
+        return tree.numpy().tobytes()
+    if isinstance(tree, dict):
+        return {key: _plain(value) for key, value in tree.items()}
+    return [_plain(value) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Files with a final name; TensorBoard's grow, and hidden ones are no results."""
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if path.is_file() and not hidden and inner.parts[0] != TENSORBOARD:
+            yield path
+
+
+def faults_of(folder: Path, whole: dict[str, Any], *, complete: bool) -> Iterator[str]:
+    """What is torn, missing (where all must be there) or other than in the undisturbed folder."""
+    there = {str(path.relative_to(folder)): path for path in files(folder)}
+    for name, path in there.items():
+        try:
+            same = name in whole and content(path) == whole[name]
+        except Exception as error:
+            yield f"{name} is torn ({type(error).__name__})"
+            continue
+        # A checkpoint, or the record of a run, of an earlier moment is whole too.
+        if not same and (complete or name not in (CHECKPOINT, RUN_RECORD)):
+            yield f"{name} differs"
+    if complete:
+        yield from (f"{name} is missing" for name in whole if name not in there)
+        left = [path for path in folder.rglob(f"{PART}*")]
+        yield from (f"{path.relative_to(folder)} was left" for path in left)
+
+
+# --- the trial ------------------------------------------------------------------------------------
+
+
+def try_all(
+    work: Callable[[Path], int], place: Path, log: Path, *, every: int, name: str
+) -> dict[str, Tally]:
+    """Disturb some work at each of its changes, and do it again."""
+    reference = place / "reference"
+    counts = place / "counts.json"
+
+    def counted() -> int:
+        with failing(reference) as counter:
+            status = work(reference)
+        counts.write_text(json.dumps(counter))
+        return status
+
+    if in_child(counted, log) != 0:
+        raise SystemExit(f"the undisturbed {name} failed, see {log}")
+    whole = {str(path.relative_to(reference)): content(path) for path in files(reference)}
+    tallies: dict[str, Tally] = {}
+    points: Counter[str] = Counter(json.loads(counts.read_text()))
+    print(f"{name}: {dict(points)}", flush=True)
+    for operation in OPERATIONS:
+        for kill in (False, True):
+            tally = tallies.setdefault(f"{operation}, {'killed' if kill else 'fails'}", Tally())
+            for at in range(1, points[operation] + 1, every):
+                trouble = Trouble(operation, at, kill)
+                for fault in disturbed(work, place / "tried", trouble, whole, log):
+                    tally.lost.append(f"{name}, {trouble}: {fault}")
+                    print(f"  LOST {name}, {trouble}: {fault}", flush=True)
+                tally.tried[operation] += 1
+    return tallies
+
+
+def disturbed(
+    work: Callable[[Path], int], folder: Path, trouble: Trouble, whole: dict[str, Any], log: Path
+) -> list[str]:
+    """What was lost by one trouble; nothing, if all is well."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+    def troubled() -> int:
+        with failing(folder, trouble):
+            return work(folder)
+
+    with log.open("a") as text:
+        text.write(f"--- {trouble}\n")
+    status = in_child(troubled, log)
+    found = list(faults_of(folder, whole, complete=False)) if folder.exists() else []
+    if status in (70, -signal.SIGALRM) or (trouble.kill and status != -signal.SIGKILL):
+        found.append(f"ended with {status}")
+    if (again := in_child(lambda: work(folder), log)) != 0:
+        found.append(f"the next try ended with {again}")
+    elif not found:
+        found = list(faults_of(folder, whole, complete=True))
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--of", nargs="+", default=["detection", "training"])
+    parser.add_argument("--every", type=int, default=1, help="try every n-th change only")
+    parser.add_argument("--folder", type=Path, help="keep the files here (default: none is kept)")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        place = arguments.folder or Path(temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        log, cohort, run = place / "log", place / "cohort", place / "run"
+        torch.set_num_threads(1)
+        phantoms = ["phantom", cohort, "--healthy", 3, "--tumour", 1, "--spacing", 6]
+        words = [*map(str, phantoms), "--modality", "flair", "--quiet"]
+        # In this process, so that its children find everything loaded.
+        if anomap(words) or train(cohort, run):
+            raise SystemExit("there is no run to try with")
+        scan = next((cohort / "tumour").iterdir())
+        if detect(scan, run, place / "first"):
+            raise SystemExit("there is no detection to try")
+        works: dict[str, Callable[[Path], int]] = {
+            "detection": lambda folder: detect(scan, run, folder),
+            "training": lambda folder: train(cohort, folder),
+        }
+        tallies = {}
+        for name in arguments.of:
+            (place / name).mkdir(exist_ok=True)
+            tallies[name] = try_all(
+                works[name], place / name, log, every=arguments.every, name=name
+            )
+    return report(tallies, time.monotonic() - start)
+
+
+def report(tallies: dict[str, dict[str, Tally]], seconds: float) -> int:
+    """Print the table; the exit status."""
+    print("\n| of | what | tried | lost |\n|---|---|---|---|")
+    n_tried = n_lost = 0
+    for name, kinds in tallies.items():
+        for kind, tally in kinds.items():
+            tried, lost = sum(tally.tried.values()), len(tally.lost)
+            n_tried, n_lost = n_tried + tried, n_lost + lost
+            print(f"| {name} | {kind} | {tried} | {lost} |")
+    print(f"\n{n_tried} faults, {n_lost} lost something; {seconds:.0f} s")
+    return 1 if n_lost else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
