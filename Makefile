@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs
+# Threads that wait for work must not take it from the tests beside them.
+ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0
 
 .PHONY: setup demo test test-bundle test-wheel check format docs records sbom hashes release clean
 
@@ -26,9 +28,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/anomap demo -o demo
 
-# Every test; those that need a GPU or the development data skip, and say so.
+# Every test, a process a core; those that need a GPU or the development data skip, and say so.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(ONE_THREAD) $(BIN)/python -m pytest -n auto --dist loadfile
 
 # The exported bundle in fresh environments, in MONAI Label, and (ANOMAP_ZOO names a checkout) under
 # the model zoo's own check. It installs packages; some six minutes.
@@ -46,7 +48,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/xenon --max-absolute B pipeline
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n auto --dist loadfile -m 'not slow'
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -20,6 +20,7 @@ from pipeline.errors import InputError
 from pipeline.files.folder.lock import Lock
 from pipeline.files.folder.ownership import OF_A_RUN, claim
 from pipeline.files.names import CACHE, TENSORBOARD
+from pipeline.files.texts import count
 from pipeline.run.config import RunConfig
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import load_config, override
@@ -197,7 +198,7 @@ def _execution(device: str | torch.device | None = None) -> Execution:
 def end(dataset: CaseDataset, output_dir: str | Path) -> None:
     """Say where the results lie; exit status 1 where cases failed."""
     n_done = len(dataset.data) - len(dataset.failed)
-    print(f"{n_done} cases in {output_dir}")
+    print(f"{count(n_done, 'case')} in {output_dir}")
     if dataset.failed:
         raise SystemExit(1)
 

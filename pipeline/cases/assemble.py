@@ -17,6 +17,7 @@ from pipeline.cases.layouts.search import NO_FILE
 from pipeline.errors import InputError, NamelessError
 from pipeline.files.case_name import CaseName
 from pipeline.files.paths import checked_path, is_file
+from pipeline.files.texts import count
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def with_modalities(found: Found, asked: Sequence[str], root: Path) -> Found:
     if not unnamed:
         return found
     modality = _only_modality(unnamed, asked or [found.unnamed_modality], root)
-    note = f"{len(unnamed)} images whose name says no modality are taken as {modality}"
+    note = f"taken as {modality}: {count(len(unnamed), 'image')} whose name says no modality"
     return replace(
         found,
         parts=tuple(_with_modality(part, modality) for part in found.parts),

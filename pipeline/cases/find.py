@@ -32,6 +32,7 @@ from pipeline.errors import InputError
 from pipeline.files.case_name import CaseName, folder_key
 from pipeline.files.images.formats import is_volume
 from pipeline.files.paths import is_file, located
+from pipeline.files.texts import count
 
 _MSD_NAME = re.compile(r"BRATS_\d{3}")
 _MSD_NOTE = (
@@ -196,7 +197,7 @@ def _note_of_doubts(doubts: Sequence[Path], left_out: Mapping[Path, str]) -> tup
     if not doubts:
         return ()
     first = min(doubts)
-    return (f"{len(doubts)} files are not used, the first: {first.name}: {left_out[first]}",)
+    return (f"{count(len(doubts), 'file')} not used, the first: {first.name}: {left_out[first]}",)
 
 
 def _notes_of_folders(root: Path, parts: Sequence[Part]) -> tuple[str, ...]:
@@ -213,7 +214,7 @@ def _note_of_health(cases: Sequence[Case], request: Request) -> tuple[str, ...]:
     n_not = sum(case.healthy is False for case in cases)
     if not request.healthy or not n_not:
         return ()
-    return (f"{n_not} cases stay not healthy: a folder or datalist says so",)
+    return (f"{count(n_not, 'case')} not taken for healthy: a folder or datalist says so",)
 
 
 def _with_msd_scheme(cases: tuple[Case, ...], request: Request, layout: str) -> _Noted:

@@ -22,6 +22,7 @@ from pipeline.errors import (
     printable,
     reason_of,
 )
+from pipeline.stages import event, of_case
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -87,6 +88,7 @@ class Failures:
         """Keep a reason; errors as `catching`."""
         reason = printable(reason)
         self.reasons[name] = reason
+        event("case failed", case=name, reason=reason)
         if self.max_failures is not None and len(self.reasons) > self.max_failures:
             error = TooManyFailuresError(
                 f"stopped: {len(self.reasons)} cases failed, more than --max-failures "
@@ -153,6 +155,7 @@ def each_case(
     failures = Failures(execution.max_failures)
     bar = tqdm(items.items(), desc=description, unit=unit, disable=not execution.progress)
     for name, item in bar:
-        with failures.catching(name):
+        with of_case(name), failures.catching(name):
             done[name] = work(item)
+            event(f"{unit} done", step=description)
     return Outcomes(done, failures.reasons)

@@ -38,6 +38,7 @@ from pipeline.cases.loading import (
 from pipeline.errors import InputError
 from pipeline.files.identity import arrays_hash, brain_hash
 from pipeline.files.images.volume import SFORM_ALONE, Forms, Volume
+from pipeline.stages import stage
 
 IMAGE, BRAIN, EXCLUDE = "image", "brain_mask", "exclude"
 """Keys of the dictionary that a case is while it is transformed."""
@@ -168,9 +169,11 @@ class LoadCased(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """``data`` with the arrays of its ``case``, float32, and what is to be said of them."""
         case: Case = data["case"]
-        volumes = read_modalities(case, self.modalities)
+        with stage("read"):
+            volumes = read_modalities(case, self.modalities)
         first = volumes[0]
-        found = find_brain(case, volumes, self.extract_brain)
+        with stage("find the brain"):
+            found = find_brain(case, volumes, self.extract_brain)
         brain = found.mask
         exclude = np.zeros_like(brain)
         excluded: tuple[str, ...] = ()
@@ -316,6 +319,10 @@ class CaseTransforms:
 
     def _prepared(self, case: Case) -> Prepared:
         item = self.load({"case": case})
+        with stage("prepare"):
+            return self._on_grid(case, item)
+
+    def _on_grid(self, case: Case, item: dict[Hashable, Any]) -> Prepared:
         source_brain = np.asarray(item[BRAIN][0]) > 0.5
         source_healthy = source_brain & ~(np.asarray(item[EXCLUDE][0]) > 0.5)
         affine = _affine_of(item[IMAGE])

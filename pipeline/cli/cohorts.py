@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     finish,
     selection_of,
 )
+from pipeline.files.texts import count
 
 
 def add_cases(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -82,7 +83,7 @@ def _run_convert(arguments: argparse.Namespace) -> int:
         selection=Selection(modalities=arguments.modality),
         execution=execution_of(arguments),
     )
-    return finish(taken.failed, f"{len(taken.converted)} studies in {arguments.out}")
+    return finish(taken.failed, f"{count(len(taken.converted), 'study')} in {arguments.out}")
 
 
 def add_phantom(commands: Commands, common: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from pipeline.cli.options import (
     say_findings,
     selection_of,
 )
+from pipeline.stages import stage
 
 
 def add_detect(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -74,7 +75,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _run_detect(arguments: argparse.Namespace) -> int:
     check_there(arguments.data)
-    from pipeline.study.detect import DetectOptions, detect
+    with stage("start"):
+        from pipeline.study.detect import DetectOptions, detect
 
     options = DetectOptions(
         model=arguments.model,

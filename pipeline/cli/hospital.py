@@ -17,6 +17,7 @@ from pipeline.cli.options import (
     selection_of,
 )
 from pipeline.files.texts import count
+from pipeline.stages import stage
 
 
 def add_pacs(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -56,8 +57,9 @@ def _run_pacs(arguments: argparse.Namespace) -> int:
     from pipeline.dicom.network import peer_of
 
     peer = peer_of(arguments.server, arguments.called, arguments.calling)
-    from pipeline.study.detect import DetectOptions
-    from pipeline.study.hospital import PacsOptions, exchange
+    with stage("start"):
+        from pipeline.study.detect import DetectOptions
+        from pipeline.study.hospital import PacsOptions, exchange
 
     detect = DetectOptions(
         model=arguments.model,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pipeline import __version__
 from pipeline.cli import bids, cohorts, detect, evaluate, follow, hospital, share, train
@@ -26,6 +28,7 @@ from pipeline.cli.streams import ForgivingStream, forgiving_streams
 from pipeline.errors import TooManyFailuresError, interruption_in, printable, reason_of, user_error
 from pipeline.files.folder.disk import disk_error
 from pipeline.files.paths import working_directory
+from pipeline.stages import JsonLines, event, timed
 
 EPILOG = """\
 examples:
@@ -64,7 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parsed(argv, output)
         arguments.quiet |= not sys.stderr.isatty()  # a bar in a log file is a line a step
         _set_up_logging(debug=arguments.debug)
-        status = _run(arguments, stop)
+        with timed() as clock:
+            status = _run(arguments, stop)
+        if status in (DONE, SOME_FAILED) and (stages := clock.summary()):
+            logging.getLogger("pipeline").warning("%s", stages)
         lost = _lost(output)
         return max(status, lost) if arguments.prints_all else status
 
@@ -82,7 +88,9 @@ def _run(arguments: argparse.Namespace, stop: Stop) -> int:
     try:
         try:
             working_directory()  # torch ends the process without one
-            return int(arguments.run(arguments))
+            with _log_of_json(arguments.log_json):
+                event("command", command=arguments.command)
+                return int(arguments.run(arguments))
         except Exception as error:
             # Workers that die of the same signal are an error to the libraries that they work for.
             if stop.number is not None or interruption_in(error) is not None:
@@ -168,6 +176,32 @@ def _set_up_logging(*, debug: bool) -> None:
     logging.getLogger("nibabel").setLevel(logging.CRITICAL)
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home it cannot use
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
+
+
+@contextlib.contextmanager
+def _log_of_json(path: Path | None) -> Iterator[None]:
+    """Add what happens inside to a file, a line each; what is in it stays.
+
+    Raises:
+        OSError: the file cannot be written to.
+    """
+    if path is None:
+        yield
+        return
+    ours = logging.getLogger("pipeline")
+    level = ours.level
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(JsonLines())
+    for other in ours.handlers:
+        other.setLevel(max(other.level, logging.WARNING))
+    ours.addHandler(handler)
+    ours.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        ours.setLevel(level)
+        handler.close()
 
 
 def _note_of_thread(failure: threading.ExceptHookArgs) -> None:

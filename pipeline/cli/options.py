@@ -81,6 +81,13 @@ def common_options() -> argparse.ArgumentParser:
         help="stop once more than N cases of a step have failed (default: go on to the last)",
     )
     group.add_argument("--quiet", action="store_true", help="no progress bars (nor in a log)")
+    group.add_argument(
+        "--log-json",
+        type=Path,
+        metavar="FILE",
+        help="add a line of JSON for each stage of each case, with seconds and memory, and for "
+        "each message",
+    )
     group.add_argument("--debug", action="store_true", help="tracebacks and warnings")
     return common
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.cli.options import Commands, add_command, check_there, execution_of, finish, names_of
 from pipeline.errors import InputError
 from pipeline.files.names import CAPTIONS
+from pipeline.files.texts import count
 
 
 def add_export(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -142,7 +143,7 @@ def _run_figures(arguments: argparse.Namespace) -> int:
     n_figures, failed = write_figures(
         arguments.results, arguments.out, options=options, execution=execution_of(arguments)
     )
-    return finish(failed, f"{n_figures} figures; look at {arguments.out / CAPTIONS}")
+    return finish(failed, f"{count(n_figures, 'figure')}; look at {arguments.out / CAPTIONS}")
 
 
 def add_app(commands: Commands, common: argparse.ArgumentParser) -> None:

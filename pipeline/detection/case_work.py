@@ -17,6 +17,7 @@ from pipeline.maps.placement import Placement
 from pipeline.maps.registration import Template, register
 from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model
+from pipeline.stages import stage
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class CaseWork:
         if (known := self._restored.get(key)) is not None:
             return known
         start = time.monotonic()
-        slices = _restore(self.prepared, model, config, seed)
+        with stage("restore"):
+            slices = _restore(self.prepared, model, config, seed)
         self._restored[key] = Restored(slices, earlier_seconds=time.monotonic() - start)
         return replace(self._restored[key], earlier_seconds=0.0)
 
@@ -76,7 +78,8 @@ class CaseWork:
     def marked(self) -> Marked:
         """What the lesion network says; asked once."""
         if self._marked is None:
-            self._marked = mark(self.prepared.slices, self.prepared.brain, self.prepared.grid)
+            with stage("mark lesions"):
+                self._marked = mark(self.prepared.slices, self.prepared.brain, self.prepared.grid)
         return self._marked
 
 

@@ -40,6 +40,7 @@ from pipeline.files.names import (
 from pipeline.files.record.result import CaseResult, InputFile, Provenance
 from pipeline.files.record.stored import is_whole
 from pipeline.files.writing import make_folder, remove
+from pipeline.stages import stage
 
 logger = logging.getLogger(__name__)
 
@@ -212,9 +213,11 @@ def detect_case(
     start = time.monotonic()
     begin_anew(folder)
     prepared = work.prepared
-    found = detector.compute(work)
-    maps = to_source(prepared, detector, found)
+    with stage("map"):
+        found = detector.compute(work)
+        maps = to_source(prepared, detector, found)
     seconds = time.monotonic() - start + found.earlier_seconds
     spent = Spent(found.evaluations, seconds)
     result = case_result(prepared, detector, maps, spent, provenance)
-    return write_result(folder, prepared.source_affine, prepared.source_brain, maps, result)
+    with stage("write"):
+        return write_result(folder, prepared.source_affine, prepared.source_brain, maps, result)

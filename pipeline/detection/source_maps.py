@@ -42,6 +42,7 @@ from pipeline.findings.folder import write_findings
 from pipeline.maps.overlay import overlay
 from pipeline.maps.scoring import half_height, threshold_map
 from pipeline.scores.case_metrics import top_mean
+from pipeline.stages import stage
 
 FUSED = "fused"
 """The method of results that were made of others."""
@@ -255,7 +256,10 @@ def _write_findings(
     """The parts of the mask in words and numbers; none where there is no mask."""
     if maps.mask is not None:
         image = None if maps.pseudo_healthy is None else maps.pseudo_healthy[0]
-        write_findings(folder, Called(maps.mask, maps.anomaly_map, brain, affine, image), result)
+        with stage("findings"):
+            write_findings(
+                folder, Called(maps.mask, maps.anomaly_map, brain, affine, image), result
+            )
 
 
 def _remove_former(folder: Path, names: Container[str]) -> None:

@@ -83,8 +83,9 @@ def pull_study(peer: Peer, study_uid: str, folder: Path) -> Path:
     _check_uid(study_uid)
     target = folder / f"study-{hashlib.sha256(study_uid.encode()).hexdigest()[:8]}"
     series = _series_of(peer, study_uid)
-    expected = {uid for one in series for uid in _instances_of(peer, study_uid, one)}
-    if not expected:
+    found = {uid: kind for one in series for uid, kind in _objects_of(peer, study_uid, one)}
+    expected = {uid for uid, kind in found.items() if kind in MR_CLASSES}
+    if not expected and "" not in found.values():
         raise InputError(f"{peer}: has no MR images of the study {study_uid}")
     if not _is_there(target, expected):
         scratch = scratch_folder()
@@ -99,7 +100,8 @@ def pull_study(peer: Peer, study_uid: str, folder: Path) -> Path:
 
 def _is_there(target: Path, expected: set[str]) -> bool:
     """Whether all of a study was fetched before."""
-    if target.is_dir() and {path.stem for path in target.glob("*.dcm")} >= expected:
+    there = {path.stem for path in target.glob("*.dcm")} if target.is_dir() else set()
+    if there and there >= expected:
         return True
     if target.exists():
         raise InputError(
@@ -111,6 +113,8 @@ def _is_there(target: Path, expected: set[str]) -> bool:
 def _move_whole(scratch: Path, target: Path, expected: set[str], peer: Peer) -> None:
     """What arrived to its place, if all of it did."""
     arrived = {path.stem: path for path in scratch.glob("*.dcm")}
+    if not arrived:
+        raise InputError(f"{peer}: sent no MR images of the study: repeat the command")
     if missing := expected - set(arrived):
         raise InputError(
             f"{peer}: sent {len(arrived)} of the {len(expected)} images of the study; "
@@ -181,14 +185,16 @@ def _series_of(peer: Peer, study_uid: str) -> list[str]:
     return [str(one.SeriesInstanceUID) for one in found if one.get("Modality", "MR") in ("MR", "")]
 
 
-def _instances_of(peer: Peer, study_uid: str, series_uid: str) -> list[str]:
+def _objects_of(peer: Peer, study_uid: str, series_uid: str) -> list[tuple[str, str]]:
+    """Instances of a series with their SOP classes, "" where the archive does not tell them.
+
+    What is not told may be an MR image or none, so that it need not come.
+    """
     keys = {"QueryRetrieveLevel": "IMAGE", "StudyInstanceUID": study_uid}
     keys |= {"SeriesInstanceUID": series_uid, "SOPInstanceUID": "", "SOPClassUID": ""}
-    found = _find(peer, keys)
     return [
-        str(one.SOPInstanceUID)
-        for one in found
-        if str(one.get("SOPClassUID", "")) in ("", *MR_CLASSES)
+        (str(one.SOPInstanceUID), str(one.get("SOPClassUID", "") or ""))
+        for one in _find(peer, keys)
     ]
 
 

@@ -12,6 +12,7 @@ from pipeline.detection.methods import OURS
 from pipeline.errors import InputError
 from pipeline.figures.style import BLACK, BLUE, DOUBLE, GREY, styled, tight
 from pipeline.files.record.summary import Mean, MethodSummary, Summary
+from pipeline.files.texts import count
 
 TITLES = {
     "auprc": "AUPRC",
@@ -42,7 +43,7 @@ def score_bars(summary: Summary) -> Figure:
         _panel(ax, key, summary)
     if keys[0] != "image_auroc":
         n_ill = max(method.n_tumour - method.n_image_level for method in methods.values())
-        title = f"mean of {n_ill} cases with a tumour; 95 % interval"
+        title = f"mean of {count(n_ill, 'case')} with a tumour; 95 % interval"
         axes[0].set_title(title, loc="left", fontsize=7)
     axes[0].set(yticks=range(len(methods)), yticklabels=[n.replace("_", " ") for n in methods])
     axes[0].set_ylim(len(methods) - 0.5, -0.5)
@@ -80,7 +81,7 @@ def _sides(summary: Summary) -> str:
     """How many images stand against how many."""
     n_ill = max(method.n_tumour for method in summary.methods.values())
     n_healthy = max(method.n_healthy for method in summary.methods.values())
-    return f"{n_ill} images not healthy, {n_healthy} healthy; 95 % interval"
+    return f"{count(n_ill, 'image')} not healthy, {n_healthy} healthy; 95 % interval"
 
 
 def _is_defined(summary: Summary, *keys: str) -> bool:

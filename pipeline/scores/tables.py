@@ -9,7 +9,7 @@ from pipeline.cases.case import Case
 from pipeline.cases.listing import write_datalist
 from pipeline.files.names import CURVES, DATALIST, SUMMARY, TABLE, TABLE_CSV
 from pipeline.files.record.summary import Difference, Mean, MethodSummary, Summary
-from pipeline.files.texts import markdown_cell
+from pipeline.files.texts import count, markdown_cell
 from pipeline.files.writing import write_text
 from pipeline.scores.case_rows import Cell, csv_text, rows_of, write_rows
 from pipeline.scores.evaluate import MethodScores
@@ -156,7 +156,7 @@ def _count_text(method: MethodSummary) -> str:
     return (
         f"image AUROC: {method.n_tumour} cases that are not healthy, {method.n_image_level} of "
         f"them without a lesion label, against {method.n_healthy} healthy ones; AUROC, AUPRC and "
-        f"Dice: {n_labelled} cases with a label"
+        f"Dice: {count(n_labelled, 'case')} with a label"
     )
 
 

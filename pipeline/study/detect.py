@@ -20,6 +20,7 @@ from pipeline.files.names import DICOM_CASES, RESULT, RESULTS_TABLE
 from pipeline.run.finished import calibration_of
 from pipeline.run.locate import SHIPPED, is_shipped, run_folder, shipped_run
 from pipeline.run.model import Model, load_model, usable_device
+from pipeline.stages import stage
 from pipeline.study.contrast import told_contrast
 from pipeline.study.follow.table import write_results_table
 from pipeline.study.intake import take_in
@@ -81,7 +82,8 @@ def detect(
         told = told_contrast(error, make_extractor(options.brain_extraction))
         selection = replace(selection, modalities=(told,))
         run = shipped_run(selection.modalities or ())
-    model = load_model(run, usable_device(execution.device))
+    with stage("weights"):
+        model = load_model(run, usable_device(execution.device))
     detected = detect_with(
         model, taken.paths, out, options=options, selection=selection, execution=execution
     )

@@ -42,6 +42,7 @@ from pipeline.files.record.result import CaseResult
 from pipeline.files.record.series import SeriesRecord
 from pipeline.files.writing import make_folder, write_atomically
 from pipeline.report.viewer import images_of
+from pipeline.stages import stage
 from pipeline.study.detect import DetectOptions, detect
 
 logger = logging.getLogger(__name__)
@@ -74,15 +75,16 @@ def write_dicom(
     Raises:
         InputError: the extra ``dicom`` is missing.
     """
-    require("highdicom")
     folder = Path(out)
-    names = _finished(folder) if cases is None else cases
-    return each_case(
-        {name: name for name in names},
-        lambda name: _write_case(case_folder(folder, name)),
-        description="dicom",
-        execution=execution,
-    ).failed
+    with stage("DICOM objects"):
+        require("highdicom")
+        names = _finished(folder) if cases is None else cases
+        return each_case(
+            {name: name for name in names},
+            lambda name: _write_case(case_folder(folder, name)),
+            description="dicom",
+            execution=execution,
+        ).failed
 
 
 def _write_case(folder: Path) -> None:
@@ -277,7 +279,8 @@ def exchange(
     failed |= write_dicom(folder, names, execution=execution)
     ready = [name for name in names if name not in failed]
     paths = [case_folder(folder, name) / DICOM_RESULTS / file for name in ready for file in OBJECTS]
-    return Exchanged(tuple(ready), push_objects(peer, paths) if paths else 0, failed)
+    with stage("push"):
+        return Exchanged(tuple(ready), push_objects(peer, paths) if paths else 0, failed)
 
 
 def _finished(folder: Path) -> list[str]:
@@ -297,13 +300,14 @@ def _detect_pulled(
     Raises:
         InputError: none did.
     """
-    pulled = each_case(
-        {uid: uid for uid in options.pull},
-        lambda uid: pull_study(peer, uid, folder / PULLED),
-        description="pull",
-        execution=execution,
-        unit="study",
-    )
+    with stage("pull"):
+        pulled = each_case(
+            {uid: uid for uid in options.pull},
+            lambda uid: pull_study(peer, uid, folder / PULLED),
+            description="pull",
+            execution=execution,
+            unit="study",
+        )
     if not pulled.done:
         raise InputError(next(iter(pulled.failed.values())))
     found = detect(

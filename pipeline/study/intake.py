@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,9 @@ from pipeline.files.folder.ownership import claim
 from pipeline.files.images.formats import is_picture
 from pipeline.files.paths import located
 from pipeline.files.record.series import SeriesRecord, notes_of_series
+from pipeline.files.texts import count
 from pipeline.files.writing import remove
+from pipeline.stages import stage
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +81,8 @@ def take_in(
             logger.warning("note: %s: %s", path.name, BESIDE_OTHERS)
             is_study = False
         (studies if is_study else paths).append(path)
-    taken = _convert_all(studies, folder, selection, execution)
+    with stage("convert") if studies else nullcontext():
+        taken = _convert_all(studies, folder, selection, execution)
     if not paths and not taken.converted:
         raise InputError(_all_failed(taken.failed))
     return replace(taken, paths=(*paths, *taken.paths))
@@ -186,8 +190,8 @@ def _take_study(root: Path, target: _Target, selection: Selection, execution: Ex
     if found.unreadable:
         name, why = next(iter(found.unreadable.items()))
         logger.warning(
-            "note: %s: %d files are not read, the first: %s: %s",
-            *(root.name, len(found.unreadable), name, why),
+            "note: %s: %s not read, the first: %s: %s",
+            *(root.name, count(len(found.unreadable), "file"), name, why),
         )
     return Intake((), outcomes.failed, tuple(outcomes.done))
 

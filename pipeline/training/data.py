@@ -22,6 +22,7 @@ from pipeline.files.names import CACHE, CHECKPOINT, CONFIG, DATALIST, RUN_RECORD
 from pipeline.files.provenance import command_line, software
 from pipeline.files.record.datalist import Datalist
 from pipeline.files.record.run import RunRecord
+from pipeline.files.texts import count
 from pipeline.files.writing import make_folder, remove, write_text
 from pipeline.run.config import RunConfig
 from pipeline.run.finished import forget_changed
@@ -252,7 +253,7 @@ def _split_again(healthy: HealthyCases, config: RunConfig, failed: dict[str, str
         if not failed:
             raise
         reason = next(iter(failed.values()))
-        raise InputError(f"{reason} ({len(failed)} cases cannot be used); {error}") from error
+        raise InputError(f"{reason} ({count(len(failed), 'case')} not usable); {error}") from error
     if healthy.extra and not split.extra:
         raise InputError(f"no extra case can be used: {failed[healthy.extra[0].name]}")
     return split
@@ -331,8 +332,8 @@ def _check_contents(run_dir: Path, recorded: Datalist, split: Split) -> None:
     if not changed:
         return
     what = (
-        f"{run_dir}: the files of {len(changed)} cases ({changed[0]}, ...) are not those that its "
-        "training began with"
+        f"{run_dir}: the files of {count(len(changed), 'case')} ({changed[0]}, ...) are not those "
+        "that its training began with"
     )
     if (run_dir / CHECKPOINT).is_file():
         raise InputError(f"{what}; put those back, or give another folder")

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +278,14 @@ def _settle(watched: Watched) -> None:
     watched.page.wait_for_timeout(300)
 
 
+def _until(watched: Watched, holds: Callable[[], bool], seconds: float = 30) -> bool:
+    """Whether something holds within a time; a busy machine computes a page late."""
+    end = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < end:
+        watched.page.wait_for_timeout(300)
+    return held
+
+
 def _press(watched: Watched, slider: str, key: str, times: int) -> None:
     handle = watched.page.get_by_role("slider", name=slider)
     handle.focus()
@@ -299,16 +307,18 @@ def test_the_noise_page_follows_its_controls(
     before = [pixels(image) for image in (field, perturbed, gaussian)]
     assert min(picture.std() for picture in before) > 20
     _press(opened, "Octaves", "ArrowLeft", 5)  # one octave: a smooth field
-    after = [pixels(image) for image in (field, perturbed, gaussian)]
-    rough, smooth = (np.abs(np.diff(p[..., 0], axis=1)).mean() for p in (before[0], after[0]))
-    assert smooth < rough / 2
-    assert (after[2] == before[2]).all()
-    _press(opened, "Timestep t", "PageDown", 25)
-    assert np.abs(pixels(images.nth(0)) - pixels(perturbed)).mean() < 1  # nothing is perturbed
+
+    def roughness(picture: np.ndarray) -> float:
+        return float(np.abs(np.diff(picture[..., 0], axis=1)).mean())
+
+    assert _until(opened, lambda: roughness(pixels(field)) < roughness(before[0]) / 2)
+    assert (pixels(gaussian) == before[2]).all()
+    _press(opened, "Timestep t", "PageDown", 25)  # nothing is perturbed
+    assert _until(opened, lambda: np.abs(pixels(images.nth(0)) - pixels(perturbed)).mean() < 1)
     Image.fromarray(np.full((40, 40), 255, np.uint8)).save(tmp_path / "white.png")
     page.set_input_files("input[type=file]", tmp_path / "white.png")
     _settle(opened)
-    assert np.median(pixels(images.nth(0))) > 250
+    assert _until(opened, lambda: np.median(pixels(images.nth(0))) > 250)
     assert page.locator("[data-testid=stVegaLiteChart] canvas, svg.marks").first.is_visible()
 
 

@@ -19,7 +19,7 @@ def test_names_without_modality_are_taken_only_as_the_one_asked_for(tmp_path: Pa
         ("two", ["flair"]),
     ]
     assert by_name(cohort)["two"].label is not None
-    assert "2 images whose name says no modality are taken as flair" in cohort.notes
+    assert "taken as flair: 2 images whose name says no modality" in cohort.notes
     for asked in (None, ["flair", "t1"]):
         with pytest.raises(InputError, match=r"no modality in names like one\.nii.*--modality"):
             find_cases(tmp_path, modalities=asked)

@@ -43,7 +43,7 @@ def test_a_note_of_two_paths_is_said_once(tmp_path: Path) -> None:
     for name in "ab":
         touch(tmp_path / name, f"{name}.nii.gz")
     (note,) = find_all([tmp_path / "a", tmp_path / "b"], Selection(("t1",))).notes
-    assert note == "1 images whose name says no modality are taken as t1"
+    assert note == "taken as t1: 1 image whose name says no modality"
 
 
 def test_one_name_in_two_paths_is_an_error(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ def status_of(work: Any, monkeypatch: pytest.MonkeyPatch) -> int:
 
     class Parser:
         def parse_args(self, argv: object) -> Any:
-            return command.argparse.Namespace(run=work, prints_all=False, quiet=True, debug=False)
+            return command.argparse.Namespace(
+                run=work, prints_all=False, quiet=True, debug=False, log_json=None, command="x"
+            )
 
     monkeypatch.setattr(command, "parser", Parser)
     return main([])
@@ -169,7 +171,8 @@ def test_a_training_that_is_stopped_ends_with_its_workers(tmp_path: Path) -> Non
         "class Parser:\n"
         "    def parse_args(self, argv):\n"
         "        return command.argparse.Namespace(\n"
-        "            run=run, prints_all=False, quiet=True, debug=False)\n"
+        "            run=run, prints_all=False, quiet=True, debug=False,\n"
+        "            log_json=None, command=None)\n"
         "command.parser = Parser\nsys.exit(command.main([]))\n"
     )
     with subprocess.Popen(

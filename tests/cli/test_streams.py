@@ -95,6 +95,8 @@ def test_a_full_disk_fails_only_what_is_printed_and_not_what_is_in_files(
             return command.argparse.Namespace(
                 run=lambda _: print("a table") or 0,
                 prints_all=prints_all,
+                log_json=None,
+                command="x",
                 quiet=True,
                 debug=False,
             )

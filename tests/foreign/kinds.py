@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import gzip
 import io
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -17,6 +18,7 @@ import torch
 from foreign.attempts import Attempt, Fault
 from foreign.drawn_bytes import Stored, chance, damaged, gzipped
 from foreign.folders import bundle_zip, datalist_bytes, file_name, make_tree, msd_bytes
+from foreign.formats import dicom_study, other_volume
 from foreign.pictures import picture_file, plain_png
 from foreign.texts import any_name, json_bytes, odd_value, settings_lines, yaml_bytes
 from foreign.volumes import brain_file, noise_file, plain_volume, volume_file
@@ -26,6 +28,8 @@ from pipeline.cases.brain.find import load_brain
 from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.find import find_cases
 from pipeline.cases.grid import Grid
+from pipeline.cases.loop import QUIET
+from pipeline.cases.several import Selection
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.cli.main import main
 from pipeline.errors import InputError
@@ -38,6 +42,7 @@ from pipeline.run.config import RunConfig
 from pipeline.run.locate import bundle_dir, run_folder
 from pipeline.run.presets import PRESETS
 from pipeline.run.settings import dump_config, load_config, override, to_dict
+from pipeline.study.intake import convert, describe
 
 
 class Kind(NamedTuple):
@@ -99,6 +104,33 @@ def _noise(rng: Random, folder: Path) -> Attempt:
 
 def _picture(rng: Random, folder: Path) -> Attempt:
     return _read(rng, picture_file(rng), folder)
+
+
+def _other_format(rng: Random, folder: Path) -> Attempt:
+    """A volume of another format than NIfTI, of one file or two."""
+    path, unpacked = other_volume(rng, folder)
+    use = functools.partial(_read_as_any, path, None, rng.randrange(4))
+    return Attempt(use, (str(path), str(path.with_suffix(""))), unpacked, folder)
+
+
+def _study(rng: Random, folder: Path) -> Attempt:
+    """A DICOM study: described, or converted and read."""
+    n_bytes = dicom_study(rng, folder)
+    converts = chance(rng, 0.5)
+
+    def use() -> None:
+        if not converts:
+            text = describe(folder, Selection())
+            _expect(text.isprintable() or "\n" in text, "a description that terminals act upon")
+            return
+        with tempfile.TemporaryDirectory() as out:
+            taken = convert(folder, Path(out), execution=QUIET)
+            for reason in taken.failed.values():
+                _expect(reason.splitlines() == [reason], f"a reason is one line: {reason[:200]!r}")
+            for image in Path(out).glob("*/*.nii.gz"):
+                _check_volume(read_volume(image))
+
+    return Attempt(use, (str(folder),), n_bytes, folder)
 
 
 def _torn(rng: Random, folder: Path) -> Attempt:
@@ -348,6 +380,8 @@ _REPLACED = "backslashreplace"
 KINDS: tuple[Kind, ...] = (
     Kind("volume", 280, _volume),
     Kind("noise under a volume's name", 20, _noise),
+    Kind("volume of another format", 60, _other_format),
+    Kind("DICOM study", 10, _study),
     Kind("damaged file with checksums", 120, _torn),
     Kind("picture", 110, _picture),
     Kind("case of odd volumes", 80, _brain),

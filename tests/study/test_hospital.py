@@ -146,7 +146,7 @@ def test_a_command_that_is_killed_leaves_nothing_half_stored_after_its_repeat(
     stored = set(archive.instances()) - before
     for instance in stored:
         _delete(archive, instance)
-    for share in (0.3, 0.6, 0.8, 0.9, 0.95):
+    for share in (0.5, 0.8, 0.95):
         folder = tmp_path / f"killed_{share}"
         again = [str(folder) if word == str(out) else word for word in command]
         process = subprocess.Popen(again, env=environment, stderr=subprocess.DEVNULL)
@@ -159,6 +159,92 @@ def test_a_command_that_is_killed_leaves_nothing_half_stored_after_its_repeat(
         assert set(archive.instances()) - before == stored
         for instance in stored:
             _delete(archive, instance)
+
+
+KILLED_BETWEEN_TWO = """
+import os, signal, sys
+from pynetdicom import association
+stores = association.Association.send_c_store
+calls = []
+
+def second_is_the_last(self, dataset, *rest, **named):
+    calls.append(dataset)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return stores(self, dataset, *rest, **named)
+
+association.Association.send_c_store = second_is_the_last
+from pipeline.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_killed_between_two_objects_it_is_completed_without_doubles(
+    archive: Archive, study: Path, made_run: Path, tmp_path: Path
+) -> None:
+    before = set(archive.instances())
+    out = tmp_path / "out"
+    words = ["detect", study, "--model", made_run, "-o", out, "--seed", "11"]
+    assert main([str(word) for word in words]) == 0
+    push = pacs(archive, out, "--push")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", KILLED_BETWEEN_TWO, *push]
+    assert subprocess.run(command, env=environment, capture_output=True).returncode == -9
+    first = set(archive.instances()) - before
+    assert len(first) == 1
+    assert main(push) == 0
+    stored = set(archive.instances()) - before
+    assert len(stored) == 3
+    assert first < stored
+    for instance in stored:
+        _delete(archive, instance)
+
+
+def test_a_study_that_fails_does_not_keep_the_others_from_the_archive(
+    archive: Archive, made_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_scout = studies.Study(patient_id="P8", patient_name="Roe^Max", name="scout alone")
+    studies.write_localiser(tmp_path / "scout", study=only_scout)
+    archive.upload(tmp_path / "scout")
+    before = set(archive.instances())
+    pulls = ("--pull", only_scout.uid, "--pull", "1.2.3.4.5", "--pull", STUDY.uid)
+    words = pacs(archive, tmp_path / "out", *pulls, "--push", "--model", made_run, "--seed", 12)
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert "3 objects stored" in shown.out
+    assert "1.2.3.4.5 failed" in shown.err
+    assert "no series that can be used" in shown.err
+    stored = set(archive.instances()) - before
+    assert len(stored) == 3
+    for instance in stored:
+        _delete(archive, instance)
+
+
+def test_a_tilted_gantry_is_one_line_and_the_stages_are_timed(
+    study: Path, made_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    affine, shape = centred_affine(np.diag([4.0, 4.0, 5.0]))
+    data = np.where(inside_brain(world_of(shape, affine)), 500.0, 0.0)
+    tilted = studies.Study(patient_id="P9", name="tilted")
+    studies.write_classic(tmp_path / "tilted", data, affine, study=tilted, shear_mm=1.5)
+    words = ["detect", tmp_path / "tilted", "--model", made_run, "-o", tmp_path / "alone"]
+    assert main([str(word) for word in words]) == 2
+    refusal = capsys.readouterr().err.strip().splitlines()
+    assert len([line for line in refusal if "gantry tilt" in line]) == 1
+    log = tmp_path / "log.jsonl"
+    words = ["detect", study, tmp_path / "tilted", "--model", made_run, "--dicom"]
+    words += ["-o", tmp_path / "out", "--log-json", log]
+    assert main([str(word) for word in words]) == 1
+    shown = capsys.readouterr().err
+    assert "gantry tilt" in shown
+    (told,) = [line for line in shown.splitlines() if line.startswith("time: ")]
+    names = ("convert", "weights", "read", "find the brain", "restore", "write", "DICOM objects")
+    assert all(name in told for name in names)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    restored = next(line for line in lines if line.get("stage") == "restore")
+    assert restored["case"].startswith("study-")
+    assert restored["seconds"] > 0
+    assert any(line["event"] == "case done" for line in lines)
 
 
 def _delete(archive: Archive, instance: str) -> None:

@@ -20,7 +20,7 @@ AUTO, NONE = "auto", "none"
 
 def own() -> BrainExtractor:
     """The network that comes with anomap, for T1, T1ce, T2, FLAIR and other contrasts."""
-    return BrainExtractor("anomap", extract_with_network)
+    return BrainExtractor("anomap", _on_canonical_grid(extract_with_network))
 
 
 def deepbet() -> BrainExtractor:
@@ -36,12 +36,10 @@ def deepbet() -> BrainExtractor:
     extraction = BrainExtraction()
 
     def extract(head: Volume) -> np.ndarray:
-        # It works, and answers, on the closest canonical grid.
-        canonical = nib.as_closest_canonical(nib.Nifti1Image(head.data, head.affine))
-        _, mask, _ = extraction.run(canonical)
-        return _turned_back(mask.get_fdata() > 0.5, head)
+        _, mask, _ = extraction.run(nib.Nifti1Image(head.data, head.affine))
+        return np.asarray(mask.get_fdata() > 0.5)
 
-    return BrainExtractor("deepbet", extract)
+    return BrainExtractor("deepbet", _on_canonical_grid(extract))
 
 
 def hd_bet() -> BrainExtractor:
@@ -60,10 +58,9 @@ def hd_bet() -> BrainExtractor:
     def extract(head: Volume) -> np.ndarray:
         import torch
 
-        canonical = nib.as_closest_canonical(nib.Nifti1Image(head.data, head.affine))
-        spacing = nib.affines.voxel_sizes(canonical.affine)[::-1]
+        spacing = nib.affines.voxel_sizes(head.affine)[::-1]
         # It wants arrays with z first, and prints what it does.
-        values = np.asarray(canonical.dataobj).transpose(2, 1, 0)
+        values = head.data.transpose(2, 1, 0)
         with contextlib.redirect_stdout(io.StringIO()):
             _, mask = run_hd_bet_function(
                 values,
@@ -73,9 +70,9 @@ def hd_bet() -> BrainExtractor:
                 postprocess=True,
                 do_tta=False,
             )
-        return _turned_back(np.asarray(mask).transpose(2, 1, 0) > 0, head)
+        return np.asarray(mask).transpose(2, 1, 0) > 0
 
-    return BrainExtractor("hd-bet", extract)
+    return BrainExtractor("hd-bet", _on_canonical_grid(extract))
 
 
 def _missing(name: str, package: str) -> InputError:
@@ -85,13 +82,22 @@ def _missing(name: str, package: str) -> InputError:
     )
 
 
-def _turned_back(mask: np.ndarray, head: Volume) -> np.ndarray:
-    """A mask ``(X, Y, Z)`` of the closest canonical grid on that of the head."""
-    turn = nib.orientations.ornt_transform(
-        nib.orientations.io_orientation(np.eye(4)),
-        nib.orientations.io_orientation(head.affine),
-    )
-    return np.asarray(nib.orientations.apply_orientation(mask, turn))
+def _on_canonical_grid(extract: Callable[[Volume], np.ndarray]) -> Callable[[Volume], np.ndarray]:
+    """An extractor that sees axes that point right, front and up, and answers on the head's grid.
+
+    So the order and direction of a file's axes make no difference to what it finds.
+    """
+
+    def turned(head: Volume) -> np.ndarray:
+        given = nib.orientations.io_orientation(head.affine)
+        canonical = nib.orientations.io_orientation(np.eye(4))
+        data = nib.orientations.apply_orientation(head.data, given)
+        affine = head.affine @ nib.orientations.inv_ornt_aff(given, head.shape)
+        mask = extract(replace(head, data=np.ascontiguousarray(data), affine=affine))
+        back = nib.orientations.ornt_transform(canonical, given)
+        return np.asarray(nib.orientations.apply_orientation(mask, back))
+
+    return turned
 
 
 EXTRACTORS: dict[str, Callable[[], BrainExtractor]] = {

@@ -6,7 +6,7 @@ import gzip
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from pipeline.files.images.nifti import PIECE_VOXELS, refusing_damage
 from pipeline.files.images.pairs import voxel_file
 from pipeline.files.images.volume import SFORM_ALONE
 from pipeline.files.limits import MAX_DEFLATE_RATIO, MAX_TEXT_HEADER_BYTES, MAX_TRAILING_BYTES
+from pipeline.files.texts import brief
 
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From ITK's world, in which x runs to the left and y to the back."""
@@ -34,6 +35,17 @@ _BYTES = MappingProxyType(
     {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 )
 """Of MetaImage's types of elements."""
+_COUNTS = MappingProxyType(
+    {
+        **dict.fromkeys(("DimSize", "Offset", "Position", "Origin", "CenterOfRotation"), 1),
+        **dict.fromkeys(("ElementSpacing", "ElementSize"), 1),
+        **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), 2),
+    }
+)
+"""Fields of MetaImage to the power of the number of axes that their numbers are."""
+_META_FIELD = re.compile(r"\s*([A-Za-z]\w*)[ \t]*[=:](.*)", re.ASCII | re.DOTALL)
+"""A line of a MetaImage header; ITK takes a colon too."""
+MAX_AXES = 10
 
 
 @dataclass(frozen=True)
@@ -199,11 +211,44 @@ def _checked_meta(start: bytes, path: Path) -> tuple[str, ...]:
     if end is None or lacking:
         said = f"no {', '.join(sorted(lacking))}" if text else "no MetaImage header"
         raise InputError(f"{path}: cannot be read as MetaImage ({said} at its beginning)")
+    if fault := _fault_of_meta(text):
+        raise InputError(f"{path}: cannot be read as MetaImage ({fault})")
     is_local = fields["ElementDataFile"] == "LOCAL"
     voxels, offset = (path, end.end()) if is_local else (voxel_file(path), 0)
     _check_meta_voxels(voxels, offset, fields, path)
     is_placed = any(key in fields for key in ("TransformMatrix", "Orientation", "Rotation"))
     return () if is_placed else (_GUESSED,)
+
+
+def _fault_of_meta(text: str) -> str:
+    """What is wrong with a header that ITK's own reader would crash on; "" where nothing is."""
+    n_axes = 0
+    seen: set[str] = set()
+    for line in filter(str.strip, text.split("\n")):
+        field = _META_FIELD.fullmatch(line)
+        if field is None:
+            return f"{brief(line)} is no field"
+        key, value = field[1], field[2].strip()
+        if key in seen:
+            return f"{brief(key)} is there twice"
+        seen.add(key)
+        if key == "NDims":
+            n_axes = int(value) if value.isdecimal() and len(value) < 3 else 0
+            if not 1 <= n_axes <= MAX_AXES:
+                return f"NDims {brief(value)}; expected 1 to {MAX_AXES}"
+        elif key in _COUNTS:
+            if not n_axes:
+                return f"{key} before NDims"
+            if not _are_numbers(value.split(), n_axes ** _COUNTS[key]):
+                return f"{key} {brief(value)}; expected {n_axes ** _COUNTS[key]} numbers"
+    return ""
+
+
+def _are_numbers(words: Sequence[str], n: int) -> bool:
+    try:
+        return len(words) == n and all(math.isfinite(float(word)) for word in words)
+    except ValueError:
+        return False
 
 
 def _check_meta_voxels(voxels: Path, offset: int, fields: Mapping[str, str], path: Path) -> None:

@@ -59,7 +59,7 @@ def test_masks_and_labels_go_with_the_image_of_the_same_entities(tmp_path: Path)
         "of another image than sub-01_run-1_FLAIR.nii.gz: its run is 2"
         in left[f"{deep}_run-2_label-lesion_mask.nii.gz"]
     )
-    assert any(note.startswith("3 files are not used, the first: ") for note in cohort.notes)
+    assert any(note.startswith("3 files not used, the first: ") for note in cohort.notes)
     # The other one, where it is the one that is meant, has them.
     (case,) = find_cases(tmp_path / "sub-01/anat/sub-01_run-2_FLAIR.nii.gz").cases
     assert case.label is not None

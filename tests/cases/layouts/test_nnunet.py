@@ -56,7 +56,7 @@ def test_channels_that_nothing_names_are_never_taken_as_one_modality(tmp_path: P
         path.unlink()
     cohort = find_cases(tmp_path, modalities=["flair"])
     assert [case.name for case in cohort.cases] == ["BR_001", "BR_002", "BR_003"]
-    assert "3 images whose name says no modality are taken as flair" in cohort.notes
+    assert "taken as flair: 3 images whose name says no modality" in cohort.notes
 
 
 def test_the_decathlon_without_its_list_has_images_and_labels(tmp_path: Path) -> None:

@@ -256,3 +256,38 @@ def test_a_compressed_file_under_a_plain_name_reads(tmp_path: Path) -> None:
 def test_a_shear_survives_in_a_pair(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Pair(voxels(), AFFINE), tmp_path / "a.hdr")
     np.testing.assert_allclose(read_volume(tmp_path / "a.hdr").affine, AFFINE, atol=1e-5)
+
+
+META = b"""ObjectType = Image
+NDims = 3
+DimSize = 2 2 2
+TransformMatrix = 1 0 0 0 1 0 0 0 1
+ElementSpacing = 1 1 1
+ElementType = MET_UCHAR
+ElementDataFile = LOCAL
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (b"NDims = 3\n", b"", "no NDims"),
+        (b"NDims = 3\nDimSize = 2 2 2", b"DimSize = 2 2 2\nNDims = 3", "DimSize before NDims"),
+        (b"ObjectType", b"Offset: 0 0 0\nObjectType", "Offset before NDims"),
+        (b"NDims = 3", b"NDims = 3\x0b1", "NDims 3"),
+        (b"NDims = 3", b"NDims = 3\nNDims = 90", "twice"),
+        (b"ObjectType =", b"ObjectType -", "is no field"),
+        (b"NDims = 3", b"NDims = 90", "expected 1 to 10"),
+        (b"Matrix = 1 0 0 0 1 0 0 0 1", b"Matrix = 1 0 0", "expected 9 numbers"),
+        (b"Spacing = 1 1 1", b"Spacing = 1 nan 1", "expected 3 numbers"),
+    ],
+)
+def test_a_header_that_itk_crashes_on_is_refused_before_it_sees_it(
+    before: bytes, after: bytes, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.mha"
+    path.write_bytes(META + bytes(range(8)))
+    assert read_volume(path).data.shape == (2, 2, 2)
+    assert before in META
+    path.write_bytes(META.replace(before, after) + bytes(range(8)))
+    assert said in refusal(path)
