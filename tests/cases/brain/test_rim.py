@@ -32,6 +32,13 @@ def test_scalp_over_bone_is_a_head() -> None:
     assert "head" in why_no_tissue(rim(data))
 
 
+def test_figures_of_real_scans() -> None:
+    """The middle and the least of 124 heads in noisy air; the darkest of 254 stripped scans."""
+    assert "head" in why_no_tissue(Rim(0.69, 0.59, 0.84))
+    assert "head" in why_no_tissue(Rim(0.46, 0.38, 0.80))
+    assert why_no_tissue(Rim(0.32, 0.18, 0.89)) == ""
+
+
 def test_noise_around_a_brain_and_noise_alone_are_seen() -> None:
     noise = np.random.default_rng(1).uniform(1, 20, DEPTH.shape)
     assert "noise" in why_no_tissue(rim(np.where(DEPTH < 0.15, noise, TISSUE)))
