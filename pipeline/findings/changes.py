@@ -14,7 +14,7 @@ from pipeline.files.record.comparison import Change, Comparison, RigidRegistrati
 from pipeline.files.record.findings import Finding, Findings
 from pipeline.findings.describe import Called, millilitres
 from pipeline.findings.matching import Group, kind_of, match
-from pipeline.findings.parts import Part, centre_of, label_parts, parts_of
+from pipeline.findings.parts import Part, centre_of, diameter_mm, label_parts, parts_of
 from pipeline.findings.registration import (
     Lattice,
     agreement,
@@ -158,12 +158,18 @@ def _change(number: int, group: Group, sides: _Sides) -> Change:
         after_ml=round(after_ml, 4),
         change_ml=round(after_ml - before_ml, 4),
         change_share=round(after_ml / before_ml - 1, 4) if before_ml else None,
-        before_mm=max((one.diameter_mm for one in listed[0]), default=0.0),
-        after_mm=max((one.diameter_mm for one in listed[1]), default=0.0),
+        before_mm=_widest(group.before, sides.parts[0], sides.before.called),
+        after_mm=_widest(group.after, sides.parts[1], sides.after.called),
         centre_mm=_centre(group, sides),
         place=_place(listed),
         seen=_seen(group, sides),
     )
+
+
+def _widest(numbers: Sequence[int], parts: Mapping[int, Part], called: Called) -> float:
+    """The largest diameter of parts; 0 where there is none."""
+    found = (diameter_mm(parts[number], called.affine) for number in numbers)
+    return round(max(found, default=0.0), 2)
 
 
 def _place(listed: Sequence[Sequence[Finding]]) -> str | None:
