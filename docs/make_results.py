@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.detection.methods import METHODS
+from pipeline.detection.methods.table import METHODS
 from pipeline.files.names import COHORT
 from pipeline.files.record.cohort import SyntheticCohort
 from pipeline.maps.rarity import RULES

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.cases.transforms import Prepared
 from pipeline.detection.case_work import CaseWork
-from pipeline.detection.methods import METHODS
+from pipeline.detection.methods.table import METHODS
 from pipeline.detection.recipe import MapResult
 from pipeline.run.config import RunConfig
 from pipeline.run.model import Model, make_scheduler

@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from pipeline.cases.loop import QUIET
-from pipeline.detection.methods import NETWORK_METHODS, OURS
+from pipeline.detection.methods.table import NETWORK_METHODS, OURS
 from pipeline.errors import InputError, reason_of
 from pipeline.files.case_name import case_folder
 from pipeline.files.identity import content_hash

@@ -34,7 +34,7 @@ from pipeline.detection.detector import (
     input_files,
     make_network_detector,
 )
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.detection.recipe import MapResult
 from pipeline.detection.reconstruction import evaluations_per_slice
 from pipeline.detection.source_maps import (

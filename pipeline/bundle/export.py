@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from pipeline.detection.detector import make_network_detector
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError, printable
 from pipeline.files.folder.disk import check_rights, check_room
 from pipeline.files.folder.parts import clear_parts_of, held

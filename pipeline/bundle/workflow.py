@@ -15,7 +15,7 @@ from pipeline.bundle.components import CaseDataset
 from pipeline.cases.extraction.choice import make_extractor
 from pipeline.cases.loop import QUIET, Execution
 from pipeline.cases.several import Selection
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError
 from pipeline.files.folder.lock import Lock
 from pipeline.files.folder.ownership import OF_A_RUN, claim

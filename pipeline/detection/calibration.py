@@ -14,7 +14,8 @@ from pipeline.cases.case import Case
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.case_work import CaseWork, measured_map
-from pipeline.detection.methods import METHODS, ReadyMethod
+from pipeline.detection.methods.kinds import ReadyMethod
+from pipeline.detection.methods.table import METHODS
 from pipeline.errors import InputError
 from pipeline.files.names import CALIBRATION
 from pipeline.files.record.calibration import Calibration, MadeFor, MethodCalibration

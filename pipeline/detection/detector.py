@@ -16,7 +16,8 @@ from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.calibration import calibration_for, threshold_rule
 from pipeline.detection.case_work import CaseWork
-from pipeline.detection.methods import METHODS, NETWORK_METHODS, NetworkMethod, ReadyMethod
+from pipeline.detection.methods.kinds import NetworkMethod, ReadyMethod
+from pipeline.detection.methods.table import METHODS, NETWORK_METHODS
 from pipeline.detection.recipe import MapResult, RestoredMap
 from pipeline.errors import InputError
 from pipeline.files.identity import file_state

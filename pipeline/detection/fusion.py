@@ -18,7 +18,7 @@ from pipeline import __version__
 from pipeline.cases.loop import Execution, each_case
 from pipeline.cases.several import as_paths
 from pipeline.detection.detect import DetectedCases, begin_anew, is_done
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.detection.source_maps import FUSED, SourceMaps, claim_result, write_result
 from pipeline.errors import InputError, printable
 from pipeline.files.case_name import case_folder

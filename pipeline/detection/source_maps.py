@@ -13,7 +13,7 @@ from pipeline.cases.case import Case
 from pipeline.cases.transforms import Prepared
 from pipeline.detection.case_work import measured_map
 from pipeline.detection.detector import Detector
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.detection.recipe import MapResult
 from pipeline.files.folder.disk import FLOOR
 from pipeline.files.folder.ownership import claim

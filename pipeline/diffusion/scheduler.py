@@ -30,6 +30,7 @@ class SimplexDDPMScheduler(Scheduler):
 
     Raises:
         ValueError: an unknown schedule or prediction type.
+        TypeError: ``noise`` is a function, or anything else that is no `Noise`.
     """
 
     def __init__(
@@ -45,6 +46,11 @@ class SimplexDDPMScheduler(Scheduler):
             raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}; got {schedule!r}")
         if prediction_type not in PREDICTIONS:
             raise ValueError(f"prediction_type is one of {PREDICTIONS}; got {prediction_type!r}")
+        if noise is not None and not isinstance(noise, Noise):
+            raise TypeError(
+                f"noise: expected a Noise, such as Simplex(); got {noise!r}. A noise of your own "
+                "is a class that derives from Noise and has draw(n_fields, like, generator)"
+            )
         super().__init__(num_train_timesteps, SCHEDULES[schedule])
         self.prediction_type = prediction_type
         self.clip_sample = clip_sample

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from pipeline.cases.case import Case
 from pipeline.cases.loop import QUIET, each_case
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError
 from pipeline.figures.style import (
     DOUBLE,

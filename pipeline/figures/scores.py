@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError
 from pipeline.figures.style import BLACK, BLUE, DOUBLE, GREY, styled, tight
 from pipeline.files.record.summary import Mean, MethodSummary, Summary

@@ -1,10 +1,12 @@
 """Noises behind one contract: a field per sample and channel, zero mean, unit variance.
 
-To add a noise: write a frozen dataclass with `draw`, and enter it in `NOISES`.
+To add a noise: write a frozen dataclass with `draw`, and enter it in `NOISES`; or, from a package
+of one's own, `register_noise` it, or name it in an entry point of the group ``anomap.noises``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipeline import entry_points
 from pipeline.noise.lattice import LATTICE_PERIOD, Octaves, grids_kept, simplex_grid
 from pipeline.noise.simplex import random_fields, simplex_fields, simplex_slices
 
@@ -299,15 +302,48 @@ def noise_at_test(noise: Noise) -> Noise:
     return Simplex() if isinstance(noise, Mixed) else noise
 
 
-def make_noise(name: str, **parameters: Any) -> Noise:
-    """The noise of that name.
+def register_noise(name: str, kind: type[Noise]) -> None:
+    """Make a noise known under a name: to `make_noise`, ``diffusion.noise`` and ``--noise``.
+
+    Args:
+        name: letters, digits and ``_``; none of a noise that is there already.
+        kind: a dataclass that derives from `Noise`; its fields are numbers, with defaults.
+
+    Raises:
+        ValueError: the name is taken, or it is no such class.
+    """
+    if not isinstance(kind, type) or not issubclass(kind, Noise):
+        raise ValueError(
+            f"noise {name!r}: expected a class that derives from Noise and has draw(n_fields, "
+            f"like, generator); got {kind!r}"
+        )
+    if not dataclasses.is_dataclass(kind):
+        raise ValueError(f"noise {name!r}: {kind.__name__} is no dataclass; decorate it as one")
+    if not name.isidentifier():
+        raise ValueError(f"noise {name!r}: expected letters, digits and _")
+    if NOISES.get(name, kind) is not kind:
+        raise ValueError(f"there is a noise called {name!r} already; take another name")
+    NOISES[name] = kind
+
+
+def noise_kind(name: str) -> type[Noise]:
+    """The class of that name, of an installed package too.
 
     Raises:
         ValueError: no such noise; the message lists those there are.
+        InputError: the package cannot be loaded.
     """
     if name not in NOISES:
-        raise ValueError(f"no noise is called {name!r}; there are {', '.join(sorted(NOISES))}")
-    return NOISES[name](**parameters)
+        if (kind := entry_points.load_of_group(entry_points.NOISES, name)) is None:
+            names = sorted({*NOISES, *entry_points.names_of_group(entry_points.NOISES)})
+            raise ValueError(f"no noise is called {name!r}; there are {', '.join(names)}")
+        register_noise(name, kind)
+    return NOISES[name]
+
+
+def make_noise(name: str, **parameters: Any) -> Noise:
+    """The noise of that name; errors as `noise_kind`."""
+    return noise_kind(name)(**parameters)
 
 
 def derive_seed(*parts: object) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 
 from pipeline.cases.loop import Execution, Failures, each_case
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError
 from pipeline.files.case_name import case_folder
 from pipeline.files.folder.lock import tidy

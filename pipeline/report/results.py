@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
 from pipeline.cases.loop import QUIET, Outcomes, each_case
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError, printable
 from pipeline.files.case_name import case_folder
 from pipeline.files.names import ANOMALY_MAP, DATALIST, MAPS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.detection.methods import METHODS
+from pipeline.detection.methods.table import METHODS
 from pipeline.files.record.result import CaseResult, Provenance, Software, Threshold
 from pipeline.files.record.summary import Mean, MethodSummary, Summary
 from pipeline.files.texts import without_folders

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline import entry_points
 from pipeline.cases.grid import Grid
 from pipeline.diffusion.network import NETWORKS, slice_multiple
 from pipeline.diffusion.scheduler import PREDICTIONS, SCHEDULES
@@ -28,7 +29,7 @@ from pipeline.files.limits import (
 )
 from pipeline.files.texts import brief, quoted
 from pipeline.maps.scoring import RESIDUALS
-from pipeline.noise.noises import NOISES, VolumeNoise, make_noise
+from pipeline.noise.noises import NOISES, VolumeNoise, make_noise, noise_kind
 
 LOSSES = ("l2", "l1")
 RECONSTRUCTIONS = ("one_shot", "chain", "ddim", "clean")
@@ -241,12 +242,21 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
 
 def _check_choices(config: RunConfig) -> None:
     check_choice("network", config.network, NETWORKS)
-    check_choice("diffusion.noise", config.diffusion.noise, NOISES)
+    _check_noise(config.diffusion.noise)
     check_choice("diffusion.schedule", config.diffusion.schedule, SCHEDULES)
     check_choice("diffusion.prediction_type", config.diffusion.prediction_type, PREDICTIONS)
     check_choice("training.loss", config.training.loss, LOSSES)
     check_choice("detection.residual", config.detection.residual, RESIDUALS)
     check_choice("detection.reconstruction", config.detection.reconstruction, RECONSTRUCTIONS)
+
+
+def _check_noise(name: str) -> None:
+    known = (*NOISES, *entry_points.names_of_group(entry_points.NOISES))
+    check_choice("diffusion.noise", name, known)
+    try:
+        noise_kind(name)
+    except ValueError as error:
+        raise InputError(f"diffusion.noise: {brief(error)}") from error
 
 
 def _check_bounds(config: RunConfig) -> None:

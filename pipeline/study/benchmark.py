@@ -13,9 +13,9 @@ from pipeline.cases.loading import check_same_grid
 from pipeline.cases.loop import Execution, Failures, say_notes
 from pipeline.cases.several import Paths, Selection, as_paths
 from pipeline.cases.transforms import CaseTransforms
-from pipeline.detection.choice import runnable, select_methods
 from pipeline.detection.detect import detect_cases, notes_of_results
 from pipeline.detection.detector import Detector, make_detector
+from pipeline.detection.methods.choice import runnable, select_methods
 from pipeline.errors import InputError
 from pipeline.figures.cases import benchmark_figures
 from pipeline.files.case_name import case_folder

@@ -14,8 +14,9 @@ from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.loop import Execution
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import calibrate, made_for
-from pipeline.detection.choice import runnable
-from pipeline.detection.methods import METHODS, NETWORK_METHODS, OURS, ReadyMethod
+from pipeline.detection.methods.choice import runnable
+from pipeline.detection.methods.kinds import ReadyMethod
+from pipeline.detection.methods.table import METHODS, NETWORK_METHODS, OURS
 from pipeline.detection.normative import make_atlases
 from pipeline.errors import InputError, LaterVersionError
 from pipeline.files.names import ATLASES, CALIBRATION

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pipeline.cases.loop import Execution
 from pipeline.cases.several import Selection
-from pipeline.detection.choice import select_methods
-from pipeline.detection.methods import NETWORK_METHODS
+from pipeline.detection.methods.choice import select_methods
+from pipeline.detection.methods.table import NETWORK_METHODS
 from pipeline.errors import InputError
 from pipeline.figures.losses import training_figure
 from pipeline.files.folder.ownership import OF_A_RUN, OF_PICTURES, OF_SCORES, claim

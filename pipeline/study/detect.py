@@ -13,7 +13,7 @@ from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.detect import DetectedCases, detect_cases, notes_of_results
 from pipeline.detection.detector import make_network_detector
 from pipeline.detection.fitness import check_for_shipped
-from pipeline.detection.methods import OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError, NamelessError
 from pipeline.files.folder.ownership import claim
 from pipeline.files.names import DICOM_CASES, RESULT, RESULTS_TABLE

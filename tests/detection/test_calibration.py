@@ -25,7 +25,7 @@ from pipeline.detection.calibration import (
     threshold_rule,
 )
 from pipeline.detection.detector import make_detector, make_network_detector
-from pipeline.detection.methods import METHODS
+from pipeline.detection.methods.table import METHODS
 from pipeline.errors import InputError, TooManyFailuresError
 from pipeline.files.images.nifti import write_volume
 from pipeline.files.record.calibration import Calibration, MethodCalibration

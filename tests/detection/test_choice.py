@@ -8,8 +8,8 @@ import pytest
 from small_models import map_of
 
 from pipeline.cases.transforms import Prepared
-from pipeline.detection.choice import runnable, select_methods
-from pipeline.detection.methods import LADDER, METHODS, RAW_METHODS
+from pipeline.detection.methods.choice import runnable, select_methods
+from pipeline.detection.methods.table import LADDER, METHODS, RAW_METHODS
 from pipeline.errors import InputError
 from pipeline.run.model import Model
 

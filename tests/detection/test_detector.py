@@ -15,7 +15,8 @@ from pipeline.cases.case import Case, ImageFile
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.detector import input_files, make_detector, make_network_detector
-from pipeline.detection.methods import BRAIN_DAMAGE, FINISH, METHODS, OURS
+from pipeline.detection.methods.kinds import FINISH
+from pipeline.detection.methods.table import BRAIN_DAMAGE, METHODS, OURS
 from pipeline.errors import InputError
 from pipeline.files.record.calibration import Calibration, MethodCalibration
 from pipeline.run.model import Model

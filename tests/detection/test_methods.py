@@ -9,14 +9,8 @@ import torch
 from small_models import map_of
 
 from pipeline.cases.transforms import Prepared
-from pipeline.detection.methods import (
-    FINISH,
-    LADDER,
-    METHODS,
-    NETWORK_METHODS,
-    RAW,
-    RAW_METHODS,
-)
+from pipeline.detection.methods.kinds import FINISH, RAW
+from pipeline.detection.methods.table import LADDER, METHODS, NETWORK_METHODS, RAW_METHODS
 from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model, make_scheduler
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import former_records
 import pytest
 
-from pipeline.detection.methods import METHODS
+from pipeline.detection.methods.table import METHODS
 from pipeline.files.record.result import CaseResult, Provenance, Software, Threshold
 from pipeline.files.record.summary import Curves, Summary
 from pipeline.report.results import Results

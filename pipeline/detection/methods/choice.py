@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
-from pipeline.detection.methods import FINISH, LADDER, METHODS, RAW_METHODS
-from pipeline.errors import InputError
+from pipeline.detection.methods.kinds import FINISH
+from pipeline.detection.methods.own import known_method
+from pipeline.detection.methods.table import LADDER, METHODS, RAW_METHODS
 from pipeline.run.model import Model
 
 _STEPS = LADDER[:-1]
@@ -26,8 +27,7 @@ def select_methods(asked: str | Sequence[str] | None) -> list[str]:
     names = [word.strip() for word in words]
     if len(names) == 1 and (group := _group(names[0])):
         return group
-    _check_known(names)
-    return names
+    return [known_method(name) for name in names]
 
 
 def _default() -> list[str]:
@@ -41,12 +41,6 @@ def _group(name: str) -> list[str]:
     if name == "raw":
         return [f"{one}_raw" for one in _default()]
     return list(LADDER) if name == "ladder" else []
-
-
-def _check_known(names: Sequence[str]) -> None:
-    for name in names:
-        if name not in METHODS:
-            raise InputError(f"no method is called {name!r}; there are {', '.join(METHODS)}")
 
 
 def runnable(names: Sequence[str], models: Mapping[str, Model]) -> tuple[list[str], dict[str, str]]:

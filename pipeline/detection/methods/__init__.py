@@ -1,0 +1,1 @@
+"""Methods by name: a prepared case to its anomaly map."""
