@@ -26,7 +26,8 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")
 HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
 CHECK = """
 from importlib.resources import files
-from pipeline.run.locate import NAMED, bundle_dir
+from pipeline.run.locate import bundle_dir
+from pipeline.run.words import NAMED
 
 for name in NAMED.values():
     assert (bundle_dir(name) / "models" / "model.pt").is_file(), name

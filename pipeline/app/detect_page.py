@@ -24,8 +24,9 @@ from pipeline.files.record.result import CaseResult
 from pipeline.files.scratch import remove_scratch, scratch_folder
 from pipeline.files.texts import without_folders
 from pipeline.report.page import render_viewer
-from pipeline.run.locate import CARRIED, NAMED, run_folder
+from pipeline.run.locate import CARRIED, run_folder
 from pipeline.run.model import Model, load_model
+from pipeline.run.words import NAMED
 from pipeline.study.detect import DetectOptions, detect_with
 
 CASE = "upload"

@@ -30,8 +30,9 @@ from pipeline.files.texts import markdown_cell
 from pipeline.files.writing import write_atomically, write_files, write_folder
 from pipeline.run.config import RunConfig
 from pipeline.run.finished import FINISHED, calibration_of
-from pipeline.run.locate import CARRIED, MODELS, NAMED, SHIPPED, bundle_dir, run_folder
+from pipeline.run.locate import CARRIED, MODELS, bundle_dir, run_folder
 from pipeline.run.model import Model, load_model
+from pipeline.run.words import NAMED, SHIPPED
 from pipeline.scores.tables import format_table
 
 METADATA, MODEL = "configs/metadata.json", f"{MODELS}/{CONFIG}"

@@ -11,6 +11,7 @@ from pipeline.cli.options import (
     add_command,
     add_modality,
     add_overwrite,
+    check_out,
     check_there,
     execution_of,
     finish,
@@ -61,6 +62,7 @@ def add_bids(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_bids(arguments: argparse.Namespace) -> int:
     check_there([arguments.bids_dir])
+    check_out(arguments.output_dir)
     from pipeline.cases.several import Selection
     from pipeline.study.bids.app import Labels, group_level, participant_level
     from pipeline.study.bids.derivatives import RESULTS

@@ -12,6 +12,7 @@ from pipeline.cli.options import (
     add_command,
     add_modality,
     add_selection,
+    check_out,
     check_there,
     execution_of,
     finish,
@@ -74,6 +75,7 @@ def add_convert(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_convert(arguments: argparse.Namespace) -> int:
     check_there(arguments.data)
+    check_out(arguments.out)
     from pipeline.cases.several import Selection
     from pipeline.study.intake import convert
 
@@ -115,6 +117,7 @@ def add_phantom(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run_phantom(arguments: argparse.Namespace) -> int:
+    check_out(arguments.out)
     from pipeline.study.phantoms import PhantomOptions, make_phantoms
 
     options = PhantomOptions(

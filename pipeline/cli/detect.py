@@ -11,7 +11,11 @@ from pipeline.cli.options import (
     add_modality,
     add_overwrite,
     add_selection,
+    check_model,
+    check_out,
+    check_rate,
     check_there,
+    check_weights,
     execution_of,
     finish,
     in_folder,
@@ -75,6 +79,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _run_detect(arguments: argparse.Namespace) -> int:
     check_there(arguments.data)
+    check_model(arguments.model)
+    if arguments.model is None:
+        check_weights(arguments.modality)
+    check_rate(arguments.false_positive_rate)
+    check_out(arguments.out)
     with stage("start"):
         from pipeline.study.detect import DetectOptions, detect
 
@@ -138,6 +147,8 @@ def add_fuse(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_fuse(arguments: argparse.Namespace) -> int:
     check_there(arguments.results)
+    check_rate(arguments.false_positive_rate)
+    check_out(arguments.out)
     from pipeline.detection.fusion import FusionOptions, fuse
 
     fused = fuse(

@@ -11,6 +11,10 @@ from pipeline.cli.options import (
     add_modality,
     add_overwrite,
     add_selection,
+    check_methods,
+    check_model,
+    check_out,
+    check_rate,
     check_there,
     execution_of,
     finish,
@@ -50,6 +54,7 @@ def add_evaluate(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_evaluate(arguments: argparse.Namespace) -> int:
     check_there([arguments.labels])
+    check_there([arguments.out])
     from pipeline.scores.tables import format_table
     from pipeline.study.evaluate import EvaluateOptions, evaluate
 
@@ -111,6 +116,13 @@ def add_benchmark(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_benchmark(arguments: argparse.Namespace) -> int:
     check_there(arguments.data)
+    for model in arguments.model:
+        check_model(model)
+    if arguments.calibrate_on is not None:
+        check_there([arguments.calibrate_on])
+    check_methods(arguments.methods)
+    check_rate(arguments.false_positive_rate)
+    check_out(arguments.out)
     from pipeline.scores.tables import format_table
     from pipeline.study.benchmark import BenchmarkOptions, benchmark
 

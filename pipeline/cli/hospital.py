@@ -11,6 +11,10 @@ from pipeline.cli.options import (
     add_modality,
     add_overwrite,
     add_selection,
+    check_model,
+    check_out,
+    check_rate,
+    check_weights,
     execution_of,
     finish,
     say_findings,
@@ -54,6 +58,11 @@ def add_pacs(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run_pacs(arguments: argparse.Namespace) -> int:
+    check_model(arguments.model)
+    if arguments.model is None:
+        check_weights(arguments.modality)
+    check_rate(arguments.false_positive_rate)
+    check_out(arguments.out)
     from pipeline.dicom.network import peer_of
 
     peer = peer_of(arguments.server, arguments.called, arguments.calling)

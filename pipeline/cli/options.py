@@ -6,16 +6,20 @@ import argparse
 import difflib
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from pipeline import entry_points
 from pipeline.errors import InputError, one_line
+from pipeline.files.folder.ownership import claim
 from pipeline.files.names import FINDINGS_TABLE
 from pipeline.files.paths import located
-from pipeline.files.texts import count
+from pipeline.files.texts import count, quoted
+from pipeline.run.words import GROUPS, METHODS, NAMED, RATES, SHIPPED, STEPS
 
 if TYPE_CHECKING:
     from pipeline.cases.loop import Execution
@@ -73,7 +77,9 @@ def common_options() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     group = common.add_argument_group("common")
     group.add_argument("--seed", type=_seed, default=0, help="of everything drawn (default 0)")
-    group.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)")
+    group.add_argument(
+        "--device", type=_device, help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)"
+    )
     group.add_argument(
         "--max-failures",
         type=int,
@@ -207,6 +213,80 @@ def check_there(paths: list[Path]) -> None:
     """
     if paths and not any(map(_may_be_there, paths)):
         raise InputError(f"{paths[0]}: no such file or folder")
+
+
+def check_model(model: Path | None, option: str = "--model ") -> None:
+    """See that ``--model`` is there, or a name of weights that come with anomap.
+
+    Raises:
+        InputError: it is not.
+    """
+    if model is None or str(model).lower() in NAMED or _may_be_there(model):
+        return
+    raise InputError(
+        f"{option}{model}: no such run or bundle{meant(str(model).lower(), NAMED)}; expected a "
+        f"folder, a zipped bundle, or {', '.join(NAMED)}"
+    )
+
+
+def check_weights(modalities: Sequence[str] | None) -> None:
+    """See that weights come with anomap for one of the modalities that a user names.
+
+    Raises:
+        InputError: there are none.
+    """
+    if modalities and not set(modalities) & set(SHIPPED):
+        raise InputError(
+            f"weights come with anomap for {', '.join(SHIPPED)}; the scan is "
+            f"{', '.join(modalities)}. Give --model RUN, a training of your own"
+        )
+
+
+def check_rate(rate: float | None) -> None:
+    """See that a false-positive rate is one that is calibrated.
+
+    Raises:
+        InputError: it is not.
+    """
+    low, high = RATES
+    if rate is not None and not low <= rate <= high:
+        raise InputError(
+            f"--false-positive-rate {rate:g}: one between {low:g} and {high:g} is calibrated"
+        )
+
+
+def check_methods(text: str | None) -> None:
+    """See that the methods of ``--methods`` are known, or are functions of one's own.
+
+    Raises:
+        InputError: one is not.
+    """
+    if text is None or text.strip() in GROUPS:
+        return
+    known = (*METHODS, *STEPS, *entry_points.names_of_group(entry_points.METHODS))
+    for word in names_of(text):
+        if word.removesuffix("_raw") in known or entry_points.is_path_of_object(word):
+            continue
+        raise InputError(
+            f"no method is called {quoted(word)}{meant(word, known)}; there are "
+            f"{', '.join(known)}, and functions of your own as package.module:function"
+        )
+
+
+def check_out(*folders: Path) -> None:
+    """See that folders for results can be written to, before anything slow is imported.
+
+    Raises:
+        InputError: one cannot.
+    """
+    for folder in folders:
+        claim(folder)
+
+
+def _device(text: str) -> str:
+    if re.fullmatch(r"(cpu|cuda|mps|xpu|hpu)(:\d+)?", text) is None:
+        raise argparse.ArgumentTypeError(f"expected cpu, cuda, cuda:1 ...; got {quoted(text)}")
+    return text
 
 
 def _may_be_there(path: Path) -> bool:

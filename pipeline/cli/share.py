@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.cli.options import Commands, add_command, check_there, execution_of, finish, names_of
+from pipeline.cli.options import (
+    Commands,
+    add_command,
+    check_model,
+    check_out,
+    check_there,
+    execution_of,
+    finish,
+    names_of,
+)
 from pipeline.errors import InputError
 from pipeline.files.names import CAPTIONS
 from pipeline.files.texts import count
@@ -38,14 +47,16 @@ def add_export(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run_export(arguments: argparse.Namespace) -> int:
-    from pipeline.bundle.export import export
-
+    check_model(arguments.model, "")
     benchmarks: dict[str, Path] = {}
     for text in arguments.benchmark:
         name, separator, folder = text.rpartition("=")
         if not separator or not name:
             raise InputError(f"--benchmark {text}: expected NAME=DIR")
         benchmarks[name] = Path(folder)
+    check_there(list(benchmarks.values()))
+    from pipeline.bundle.export import export
+
     export(
         arguments.model,
         arguments.out,
@@ -88,10 +99,13 @@ def add_report(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run_report(arguments: argparse.Namespace) -> int:
-    from pipeline.report.page import ViewOptions, write_report
-
     if arguments.cases < 1:
         raise InputError(f"--cases {arguments.cases}: expected 1 or more")
+    check_there([arguments.out])
+    if arguments.labels is not None:
+        check_there([arguments.labels])
+    from pipeline.report.page import ViewOptions, write_report
+
     compare = [name for name in names_of(arguments.compare or "") if name != "none"]
     options = ViewOptions(
         labels=arguments.labels,
@@ -132,6 +146,9 @@ def add_figures(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_figures(arguments: argparse.Namespace) -> int:
     check_there(arguments.results)
+    for path in filter(None, (arguments.scan, arguments.labels)):
+        check_there([path])
+    check_out(arguments.out)
     from pipeline.figures.paper import FigureOptions, write_figures
 
     options = FigureOptions(
@@ -164,6 +181,7 @@ def add_app(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run_app(arguments: argparse.Namespace) -> int:
+    check_model(arguments.model)
     from pipeline.app.serve import serve
 
     serve(

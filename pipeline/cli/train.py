@@ -6,19 +6,23 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pipeline import entry_points
 from pipeline.cli.options import (
     Commands,
     add_command,
     add_modality,
     add_selection,
+    check_out,
     check_there,
     execution_of,
     finish,
+    meant,
     selection_of,
 )
 from pipeline.errors import InputError
 from pipeline.files.limits import MAX_QUOTED
-from pipeline.files.texts import cut
+from pipeline.files.texts import cut, quoted
+from pipeline.run.words import NOISES, PRESETS, SETTINGS, is_setting
 
 
 def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -38,19 +42,26 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, required=True, metavar="RUN", help="folder of the run"
     )
     parser.add_argument(
-        "--preset", default="tiny", help="tiny (default), small, base, paper or picture; see README"
+        "--preset",
+        default="tiny",
+        choices=PRESETS,
+        help="tiny (default), small, base, paper or picture; see README",
     )
     parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
     parser.add_argument(
         "--noise",
-        choices=("simplex", "gaussian", "coarse", "mixed"),
-        help="that is added in training (default: simplex)",
+        choices=_noises(),
+        help="that is added in training (default: simplex); installed packages add others",
     )
     parser.add_argument("--epochs", type=int, help="passes (default: the preset's)")
     parser.add_argument("--hold-out", type=int, default=0, help="subjects not to touch at all")
     _add_further(parser)
     add_selection(parser)
     parser.set_defaults(run=_run_train)
+
+
+def _noises() -> tuple[str, ...]:
+    return (*NOISES, *entry_points.names_of_group(entry_points.NOISES))
 
 
 def _add_further(parser: argparse.ArgumentParser) -> None:
@@ -74,11 +85,15 @@ def _add_further(parser: argparse.ArgumentParser) -> None:
 
 def _run_train(arguments: argparse.Namespace) -> int:
     check_there(arguments.data)
+    for path in arguments.extra:
+        check_there([path])
+    check_out(arguments.out)
+    settings = _settings(arguments)
     from pipeline.study.train import TrainOptions, train
 
     options = TrainOptions(
         preset=arguments.preset,
-        settings=_settings(arguments),
+        settings=settings,
         extra=tuple(arguments.extra),
         brain_extraction=arguments.brain_extraction,
         resume=arguments.resume,
@@ -110,6 +125,14 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         key, separator, text = assignment.partition("=")
         if not separator:
             raise InputError(f"--set {cut(assignment, MAX_QUOTED)}: expected KEY=VALUE")
+        if not is_setting(key):
+            names = [
+                f"{part}.{name}".lstrip(".") for part, all_ in SETTINGS.items() for name in all_
+            ]
+            raise InputError(
+                f"there is no setting {quoted(key)}{meant(key, names)}; `config.yaml` of a run "
+                "lists all"
+            )
         try:
             values[key] = parse_yaml(text)
         except ValueError as error:
@@ -139,6 +162,7 @@ def add_demo(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run_demo(arguments: argparse.Namespace) -> int:
+    check_out(arguments.out)
     from pipeline.study.demo import demo
 
     made = demo(

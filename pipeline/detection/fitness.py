@@ -17,8 +17,9 @@ from pipeline.cases.transforms import Prepared
 from pipeline.detection.normative import INTENSITY
 from pipeline.errors import InputError
 from pipeline.maps.atlas import Atlas
-from pipeline.run.locate import MODELS, SHIPPED, bundle_dir
+from pipeline.run.locate import MODELS, bundle_dir
 from pipeline.run.model import Model, load_model
+from pipeline.run.words import SHIPPED
 
 BRAIN_ML = (300.0, 2500.0)
 """A brain mask of another volume is none of an adult's whole brain."""

@@ -20,21 +20,12 @@ from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, LOSSES, RUN_RECOR
 from pipeline.files.provenance import PACKAGE
 from pipeline.files.scratch import remove_scratch, scratch_folder
 from pipeline.files.texts import brief, quoted
+from pipeline.run.words import NAMED, SHIPPED
 
 MODELS = "models"
 """The folder of a bundle that is a run folder."""
 CARRIED = (CONFIG, WEIGHTS, ATLASES, CALIBRATION, LOSSES, RUN_RECORD)
 """Files of a run that a bundle carries; the last two may be missing."""
-SHIPPED = {
-    "flair": "simplex_ddpm_brain",
-    "t2": "simplex_ddpm_brain_t2",
-    "t1": "simplex_ddpm_brain_t1",
-    "t1ce": "simplex_ddpm_brain_t1ce",
-}
-"""Modality -> bundle with weights that come with anomap; the first fits where several do."""
-NAMED = SHIPPED | {"phantom": "simplex_ddpm_brain_phantom"}
-"""What ``--model`` may say instead of a path; the last were trained on synthetic FLAIR alone."""
-
 _MAX_BYTES = {
     CONFIG: MAX_CONFIG_BYTES,
     WEIGHTS: MAX_WEIGHTS_BYTES,

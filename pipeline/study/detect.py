@@ -18,8 +18,9 @@ from pipeline.errors import InputError, NamelessError
 from pipeline.files.folder.ownership import claim
 from pipeline.files.names import DICOM_CASES, RESULT, RESULTS_TABLE
 from pipeline.run.finished import calibration_of
-from pipeline.run.locate import SHIPPED, is_shipped, run_folder, shipped_run
+from pipeline.run.locate import is_shipped, run_folder, shipped_run
 from pipeline.run.model import Model, load_model, usable_device
+from pipeline.run.words import SHIPPED
 from pipeline.stages import stage
 from pipeline.study.contrast import told_contrast
 from pipeline.study.follow.table import write_results_table

@@ -86,7 +86,7 @@ def test_colours_are_for_terminals(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(WRONG) == 2
-    assert capsys.readouterr().err.startswith("anomap: nowhere: no such folder")
+    assert capsys.readouterr().err.startswith("anomap: nowhere: no such file or folder")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

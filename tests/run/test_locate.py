@@ -13,17 +13,9 @@ import pytest
 from pipeline.bundle.export import export
 from pipeline.errors import InputError
 from pipeline.files.names import CALIBRATION, CONFIG, WEIGHTS
-from pipeline.run.locate import (
-    CARRIED,
-    MODELS,
-    NAMED,
-    SHIPPED,
-    bundle_dir,
-    is_shipped,
-    run_folder,
-    shipped_run,
-)
+from pipeline.run.locate import CARRIED, MODELS, bundle_dir, is_shipped, run_folder, shipped_run
 from pipeline.run.model import load_model
+from pipeline.run.words import NAMED, SHIPPED
 
 
 def test_a_run_and_the_folder_of_a_bundle_are_told_by_what_lies_in_them(tmp_path: Path) -> None:

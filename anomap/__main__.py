@@ -1,0 +1,7 @@
+"""``python -m anomap`` is ``anomap``."""
+
+import sys
+
+from pipeline.cli.main import main
+
+sys.exit(main())
