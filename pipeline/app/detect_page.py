@@ -20,6 +20,7 @@ from pipeline.files.images.formats import NIFTI_SUFFIXES, ONE_FILE_SUFFIXES
 from pipeline.files.images.reading import read_header
 from pipeline.files.limits import MAX_UPLOAD_VOXELS
 from pipeline.files.names import RESULT
+from pipeline.files.record.calibration import LEAST_FOR_P
 from pipeline.files.record.result import CaseResult
 from pipeline.files.scratch import remove_scratch, scratch_folder
 from pipeline.files.texts import without_folders
@@ -212,7 +213,8 @@ def _show(detected: Detected) -> None:
     columns[3].metric(
         "p, if healthy",
         "-" if p_value is None else f"{p_value:.2g}",
-        help=f"share of {n_healthy} healthy cases, and this one, that score as high",
+        help=f"share of {n_healthy} healthy cases, and this one, that score as high; none is given "
+        f"from fewer than {LEAST_FOR_P}",
     )
     for note in result.notes:
         st.warning(note)

@@ -7,6 +7,7 @@ case's name. An interruption by the user goes through, and what is finished stay
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from pipeline.errors import (
     printable,
     reason_of,
 )
+from pipeline.files.texts import count
 from pipeline.stages import event, of_case
 
 T = TypeVar("T")
@@ -34,7 +36,7 @@ class Execution:
     """How work on cases is done; no result depends on it.
 
     Attributes:
-        progress: show a bar.
+        progress: show a bar, or in a log lines.
         overwrite: do finished cases again.
         max_failures: stop once more cases than this have failed; None never stops.
         device: ``cpu``, ``cuda``, ``cuda:1`` ...; None takes CUDA where there is one.
@@ -99,6 +101,8 @@ class Failures:
 
 
 MAX_NOTES = 10
+SECONDS_A_LINE = 60.0
+"""Between two lines of progress in a log."""
 
 
 def say_notes(notes: Mapping[str, Sequence[str]], where: str = "") -> None:
@@ -130,6 +134,30 @@ class Outcomes(Generic[R]):
     failed: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass
+class ProgressLines:
+    """Lines of progress for a log: how much there is, and how much is done, once a minute.
+
+    Attributes:
+        start: of each line.
+        total: number of things.
+        unit: what a thing is called.
+    """
+
+    start: str
+    total: int
+    unit: str
+    _said: float = field(default_factory=time.monotonic)
+
+    def say(self, number: int) -> None:
+        """Log a line before thing ``number``, from 0, if one is due."""
+        if number == 0 and self.total > 1:
+            logger.info("%s%s", self.start, count(self.total, self.unit))
+        elif time.monotonic() - self._said >= SECONDS_A_LINE:
+            logger.info("%s%d of %s", self.start, number, count(self.total, self.unit))
+            self._said = time.monotonic()
+
+
 def each_case(
     items: Mapping[str, T],
     work: Callable[[T], R],
@@ -153,8 +181,13 @@ def each_case(
     """
     done: dict[str, R] = {}
     failures = Failures(execution.max_failures)
-    bar = tqdm(items.items(), desc=description, unit=unit, disable=not execution.progress)
-    for name, item in bar:
+    # None: not where there is no terminal; lines stand there instead.
+    hidden = None if execution.progress else True
+    bar = tqdm(items.items(), desc=description, unit=unit, disable=hidden)
+    lines = ProgressLines(f"{description}: ", len(items), unit) if execution.progress else None
+    for number, (name, item) in enumerate(bar):
+        if lines is not None:
+            lines.say(number)
         with of_case(name), failures.catching(name):
             done[name] = work(item)
             event(f"{unit} done", step=description)

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline import __version__
 from pipeline.cli import bids, cohorts, detect, evaluate, follow, hospital, share, train
@@ -56,7 +57,7 @@ COMMANDS = (
         follow.add_compare,
     ),
     *(evaluate.add_evaluate, evaluate.add_benchmark, share.add_export, share.add_report),
-    *(share.add_figures, share.add_app, train.add_demo),
+    *(share.add_figures, share.add_models, share.add_app, train.add_demo),
 )
 
 
@@ -65,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _share_the_cores()
     with forgiving_streams() as output, stopping_on_signals() as stop:
         arguments = _parsed(argv, output)
-        arguments.quiet |= not sys.stderr.isatty()  # a bar in a log file is a line a step
-        _set_up_logging(debug=arguments.debug)
+        with_lines = not (arguments.quiet or sys.stderr.isatty())
+        _set_up_logging(debug=arguments.debug, with_lines=with_lines)
         with timed() as clock:
             status = _run(arguments, stop)
         if status in (DONE, SOME_FAILED) and (stages := clock.summary()):
@@ -124,11 +125,47 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"anomap {__version__}")
+    top.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh", "tcsh"),
+        help="a script that completes commands, options and paths in a shell: "
+        'eval "$(anomap --print-completion bash)"',
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = common_options()
     for add in COMMANDS:
         add(commands, common)
     return top
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints what `shtab` makes of the parser."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            import shtab
+        except ImportError:
+            parser.error("--print-completion needs a further package: pip install shtab")
+        print(shtab.complete(_with_paths(parser), shell=str(values)))
+        parser.exit(0)
+
+
+def _with_paths(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The parser, of which every argument that is a path says so to `shtab`."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _with_paths(inner)
+        elif action.type is Path:
+            action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]
+    return parser
 
 
 def _fail(error: Exception) -> int:
@@ -160,8 +197,13 @@ def _share_the_cores() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-def _set_up_logging(*, debug: bool) -> None:
-    """What our functions log for people goes to standard error; of others only if asked for."""
+def _set_up_logging(*, debug: bool, with_lines: bool = False) -> None:
+    """What our functions log for people goes to standard error; of others only if asked for.
+
+    Args:
+        debug: everything.
+        with_lines: lines of progress too, as a log has them in place of bars.
+    """
     ours = logging.getLogger("pipeline")
     if debug:
         logging.basicConfig()
@@ -169,6 +211,7 @@ def _set_up_logging(*, debug: bool) -> None:
         return
     if not any(isinstance(handler, ToStandardError) for handler in ours.handlers):
         ours.addHandler(ToStandardError())
+    ours.setLevel(logging.INFO if with_lines else logging.WARNING)
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _note_of_thread
     warnings.filterwarnings("ignore")
@@ -193,7 +236,7 @@ def _log_of_json(path: Path | None) -> Iterator[None]:
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(JsonLines())
     for other in ours.handlers:
-        other.setLevel(max(other.level, logging.WARNING))
+        other.setLevel(max(other.level, ours.getEffectiveLevel()))
     ours.addHandler(handler)
     ours.setLevel(logging.DEBUG)
     try:

@@ -86,7 +86,9 @@ def common_options() -> argparse.ArgumentParser:
         metavar="N",
         help="stop once more than N cases of a step have failed (default: go on to the last)",
     )
-    group.add_argument("--quiet", action="store_true", help="no progress bars (nor in a log)")
+    group.add_argument(
+        "--quiet", action="store_true", help="no progress bars, nor lines of progress in a log"
+    )
     group.add_argument(
         "--log-json",
         type=Path,

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.cli.options import (
+    DONE,
     Commands,
     add_command,
     check_model,
@@ -161,6 +162,27 @@ def _run_figures(arguments: argparse.Namespace) -> int:
         arguments.results, arguments.out, options=options, execution=execution_of(arguments)
     )
     return finish(failed, f"{count(n_figures, 'figure')}; look at {arguments.out / CAPTIONS}")
+
+
+def add_models(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """``anomap models``."""
+    parser = add_command(
+        commands,
+        common,
+        "models",
+        "the weights that come with anomap: data, people, size, what they cannot find",
+        "anomap models t1",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of weights (default: all)")
+    parser.set_defaults(run=_run_models, prints_all=True)
+
+
+def _run_models(arguments: argparse.Namespace) -> int:
+    from pipeline.run.shipped import shipped_weights
+
+    for weights in shipped_weights(arguments.names):
+        print("\n".join(weights.lines()))
+    return DONE
 
 
 def add_app(commands: Commands, common: argparse.ArgumentParser) -> None:

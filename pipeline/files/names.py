@@ -73,6 +73,7 @@ SUMMARY_OBJECT = "summary.dcm"
 # Of a BIDS derivative, beside its description (below).
 BIDS_IGNORE = ".bidsignore"
 BIDS_README = "README.md"
+BUNDLE_CARD, BUNDLE_METADATA = "docs/README.md", "configs/metadata.json"
 BIDS_GROUP = "group_anomap.tsv"
 
 # Of a cohort, a page, a folder of figures.

@@ -25,6 +25,7 @@ from pipeline.files.names import CHECKPOINT, WEIGHTS
 from pipeline.noise.noises import derive_seed
 from pipeline.run.config import RunConfig
 from pipeline.run.model import make_scheduler, usable_device
+from pipeline.stages import seconds_text, stage
 from pipeline.training import distributed
 from pipeline.training.batch import NoisePrepareBatch, make_batches
 from pipeline.training.checkpoint import (
@@ -189,7 +190,8 @@ class Training:
             trainer.add_event_handler(Events.ITERATION_COMPLETED, self._after_step, events, bar)
             self.learner.ema.attach(trainer, warn_if_exists=False)
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._after_epoch, events)
-            trainer.run()
+            with stage("training"):
+                trainer.run()
 
     def _event_file(self, done: int) -> contextlib.AbstractContextManager[EventFile | None]:
         """TensorBoard of the process that writes files."""
@@ -198,7 +200,7 @@ class Training:
         return EventFile(self.run_dir, self.config, done)
 
     def _bar(self, done: int) -> tqdm[NoReturn]:
-        hidden = not (self.execution.progress and distributed.is_first())
+        hidden = None if self.execution.progress and distributed.is_first() else True
         return tqdm(total=self.n_steps, initial=done, desc="training", unit="step", disable=hidden)
 
     # --- handlers ---------------------------------------------------------------------------------
@@ -241,6 +243,7 @@ class Training:
             seconds=self.epoch.seconds,
         )
         self.losses.append(losses)
+        self._say(losses)
         events.add_epochs(self.losses)
         last = state.epoch == self.config.training.epochs
         if last or state.epoch % EPOCHS_A_LOOK == 1:
@@ -253,6 +256,15 @@ class Training:
             events.end(state.iteration, with_probes=bool(self.probes))
         save_checkpoint(self.run_dir, self._parts(), self.losses)
         write_losses(self.run_dir, self.losses)
+
+    def _say(self, losses: EpochLosses) -> None:
+        """A line of a log."""
+        if self.execution.progress:
+            logger.info(
+                "training: epoch %d of %d, loss %.4f, validation %.4f, %s",
+                *(losses.epoch, self.config.training.epochs, losses.train_loss, losses.val_loss),
+                seconds_text(losses.seconds),
+            )
 
     def _look(self, events: EventFile) -> None:
         """Pictures, and what is found of the tumours in the probes; it draws from no generator."""

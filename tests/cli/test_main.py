@@ -31,7 +31,7 @@ COMMANDS = commands()
 def test_every_command_is_there() -> None:
     assert set(COMMANDS) == {
         *("cases", "convert", "phantom", "train", "detect", "fuse", "evaluate", "benchmark"),
-        *("export", "report", "figures", "app", "demo", "pacs", "findings"),
+        *("export", "report", "figures", "app", "demo", "pacs", "findings", "models"),
         *("compare", "bids"),
     }
 
@@ -198,3 +198,34 @@ def test_every_option_of_a_command_says_what_it_does(name: str) -> None:
         if not action.help
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_completes_commands_options_and_choices(
+    shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--print-completion", shell])
+    assert stopped.value.code == 0
+    script = capsys.readouterr().out
+    assert "--false-positive-rate" in script
+    assert "picture" in script
+    if shell == "bash":
+        (tmp_path / "script").write_text(script)
+        (tmp_path / "scans").mkdir()
+        ask = (
+            f"source {tmp_path / 'script'}; cd {tmp_path}; COMP_WORDS=(anomap {{}}); "
+            "COMP_CWORD={{}}; _shtab_anomap; echo ${{COMPREPLY[@]}}"
+        )
+
+        def completed(words: str) -> list[str]:
+            n = len(words.split())
+            done = subprocess.run(
+                ["bash", "-c", ask.format(words, n)], capture_output=True, text=True, check=True
+            )
+            return done.stdout.split()
+
+        assert completed("ben") == ["benchmark"]
+        assert "--any-scan" in completed("detect --any")
+        assert completed("train --preset pic") == ["picture"]
+        assert "scans" in completed("detect sca")

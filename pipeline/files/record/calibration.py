@@ -62,6 +62,10 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+LEAST_FOR_P = 19
+"""Healthy people from which a p-value is given: the lowest that can come out is then 0.05."""
+
+
 class MethodCalibration(Record):
     """One method on the calibration cases, whose order is that of ``cases``."""
 
@@ -115,9 +119,9 @@ class MethodCalibration(Record):
         (1 + number of them that do) / (1 + number of them), never below 1 / (1 + number), whatever
         the score (Vovk et al., "Algorithmic Learning in a Random World", 2005: conformal p-value).
         Uniform or larger for a new healthy case that is like them, if the recipe was not chosen on
-        them. None where no scores are known.
+        them. None from fewer than `LEAST_FOR_P` people, with whom none could be as low as 0.05.
         """
-        if not self.scores or not np.isfinite(score):
+        if len(self.scores) < LEAST_FOR_P or not np.isfinite(score):
             return None
         return (1 + sum(healthy >= score for healthy in self.scores)) / (1 + len(self.scores))
 
