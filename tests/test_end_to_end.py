@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli.main import main
+from pipeline.files.record.calibration import LEAST_FOR_P
 from pipeline.run.atlases import load_atlases
 from pipeline.run.model import load_model
 
@@ -78,7 +79,8 @@ def test_detection_leaves_maps_on_the_grid_of_the_scan(world: Path, tmp_path: Pa
     ]
     assert len(healthy) == result["healthy_cases"] > 0
     as_high = sum(score >= result["score"] for score in healthy)
-    assert result["p_value"] == pytest.approx((1 + as_high) / (1 + len(healthy)))
+    assert result["p_value"] is None  # from so few people none would say anything
+    assert as_high <= len(healthy) < LEAST_FOR_P
 
 
 def test_a_result_does_not_depend_on_what_else_is_detected(world: Path, tmp_path: Path) -> None:
@@ -356,7 +358,6 @@ def test_a_label_value_nobody_knows_is_reported(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["train", "{test}", "--modality", "flair", "-o", "{out}", "--preset", "huge"], "huge"),
         (["train", "{test}/tumour", "--modality", "flair", "-o", "{out}"], "none of 2"),
         (["train", "{test}", "--modality", "t2", "-o", "{out}"], "t2"),
         (["train", "{test}", "--modality", "flair", "-o", "{out}", "--set", "a.b=1"], "a.b"),

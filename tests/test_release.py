@@ -136,7 +136,7 @@ def test_the_wheel_is_made_of_every_package() -> None:
     packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     assert len(packages) > 15
     listed = tree["tool"]["setuptools"]["packages"]
-    assert sorted(listed) == sorted(packages | {"pipeline.bundle_files"})
+    assert sorted(listed) == sorted(packages | {"anomap", "pipeline.bundle_files"})
 
 
 def test_the_project_has_one_version_and_a_changelog_of_it() -> None:

@@ -36,16 +36,18 @@ class Execution:
     """How work on cases is done; no result depends on it.
 
     Attributes:
-        progress: show a bar, or in a log lines.
+        progress: show a bar.
         overwrite: do finished cases again.
         max_failures: stop once more cases than this have failed; None never stops.
         device: ``cpu``, ``cuda``, ``cuda:1`` ...; None takes CUDA where there is one.
+        lines: log lines of progress, as for a file in which a bar is of no use.
     """
 
     progress: bool = True
     overwrite: bool = False
     max_failures: int | None = None
     device: str | None = None
+    lines: bool = False
 
     def __post_init__(self) -> None:
         if self.max_failures is not None and self.max_failures < 0:
@@ -181,10 +183,8 @@ def each_case(
     """
     done: dict[str, R] = {}
     failures = Failures(execution.max_failures)
-    # None: not where there is no terminal; lines stand there instead.
-    hidden = None if execution.progress else True
-    bar = tqdm(items.items(), desc=description, unit=unit, disable=hidden)
-    lines = ProgressLines(f"{description}: ", len(items), unit) if execution.progress else None
+    bar = tqdm(items.items(), desc=description, unit=unit, disable=not execution.progress)
+    lines = ProgressLines(f"{description}: ", len(items), unit) if execution.lines else None
     for number, (name, item) in enumerate(bar):
         if lines is not None:
             lines.say(number)

@@ -66,8 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _share_the_cores()
     with forgiving_streams() as output, stopping_on_signals() as stop:
         arguments = _parsed(argv, output)
-        with_lines = not (arguments.quiet or sys.stderr.isatty())
-        _set_up_logging(debug=arguments.debug, with_lines=with_lines)
+        arguments.lines = not (arguments.quiet or sys.stderr.isatty())
+        arguments.quiet |= arguments.lines  # a bar in a log file is a line a step
+        _set_up_logging(debug=arguments.debug, with_lines=arguments.lines)
         with timed() as clock:
             status = _run(arguments, stop)
         if status in (DONE, SOME_FAILED) and (stages := clock.summary()):

@@ -204,6 +204,7 @@ def execution_of(arguments: argparse.Namespace) -> Execution:
         overwrite=getattr(arguments, "overwrite", False),
         max_failures=arguments.max_failures,
         device=arguments.device,
+        lines=arguments.lines,
     )
 
 
@@ -253,7 +254,7 @@ def check_rate(rate: float | None) -> None:
     low, high = RATES
     if rate is not None and not low <= rate <= high:
         raise InputError(
-            f"--false-positive-rate {rate:g}: one between {low:g} and {high:g} is calibrated"
+            f"a false-positive rate between {low:g} and {high:g} is calibrated; got {rate:g}"
         )
 
 

@@ -104,7 +104,7 @@ def _draw_folders(
     drawn: list[Captioned] = []
     failed: dict[str, str] = {}
     failures = Failures()
-    hidden = None if execution.progress and named else True
+    hidden = not (execution.progress and named)
     for name, folder in tqdm(named.items(), desc="figures", unit="folder", disable=hidden):
         with contextlib.nullcontext() if len(named) == 1 else failures.catching(str(folder)):
             figures, missing = _figures_of(folder, name, options)

@@ -200,7 +200,7 @@ class Training:
         return EventFile(self.run_dir, self.config, done)
 
     def _bar(self, done: int) -> tqdm[NoReturn]:
-        hidden = None if self.execution.progress and distributed.is_first() else True
+        hidden = not (self.execution.progress and distributed.is_first())
         return tqdm(total=self.n_steps, initial=done, desc="training", unit="step", disable=hidden)
 
     # --- handlers ---------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Training:
 
     def _say(self, losses: EpochLosses) -> None:
         """A line of a log."""
-        if self.execution.progress:
+        if self.execution.lines:
             logger.info(
                 "training: epoch %d of %d, loss %.4f, validation %.4f, %s",
                 *(losses.epoch, self.config.training.epochs, losses.train_loss, losses.val_loss),

@@ -215,7 +215,7 @@ def test_a_shell_completes_commands_options_and_choices(
         (tmp_path / "scans").mkdir()
         ask = (
             f"source {tmp_path / 'script'}; cd {tmp_path}; COMP_WORDS=(anomap {{}}); "
-            "COMP_CWORD={{}}; _shtab_anomap; echo ${{COMPREPLY[@]}}"
+            "COMP_CWORD={}; _shtab_anomap; echo ${{COMPREPLY[@]}}"
         )
 
         def completed(words: str) -> list[str]:

@@ -328,9 +328,10 @@ def test_the_rule_says_what_the_rate_was_on_cases_left_out() -> None:
 
 
 def test_the_p_value_counts_healthy_cases_that_score_as_high() -> None:
-    table = MethodCalibration(thresholds={}, left_out_rates={}, scores=(1.0, 2.0, 3.0, 4.0))
-    assert table.p_value(5.0) == pytest.approx(1 / 5)  # never 0: a fifth case might score so
-    assert table.p_value(3.0) == pytest.approx(3 / 5)
+    scores = tuple(float(n) for n in range(1, 21))
+    table = MethodCalibration(thresholds={}, left_out_rates={}, scores=scores)
+    assert table.p_value(21.0) == pytest.approx(1 / 21)  # never 0: another case might score so
+    assert table.p_value(19.0) == pytest.approx(3 / 21)
     assert table.p_value(0.0) == 1
     assert table.p_value(float("nan")) is None
     assert MethodCalibration(thresholds={}, left_out_rates={}).p_value(1.0) is None

@@ -36,7 +36,8 @@ def detector(threshold: float | None = 0.5) -> Detector:
     methods = {}
     if threshold is not None:
         thresholds = {"0.1": threshold / 2, "0.01": threshold}
-        table = MethodCalibration(thresholds=thresholds, left_out_rates={}, scores=(0.1, 0.2, 9.0))
+        scores = (*[0.1] * 18, 9.0)
+        table = MethodCalibration(thresholds=thresholds, left_out_rates={}, scores=scores)
         methods["intensity"] = table
     return make_detector("intensity", {}, Calibration(methods=methods, cases=("a", "b", "c")))
 
@@ -73,7 +74,7 @@ def test_a_mask_of_much_of_the_brain_is_said(prepared: Prepared) -> None:
     assert notes(0.95) == ()
     (note,) = notes(0.5)
     assert "% of the brain are in the mask" in note
-    assert "50 % of healthy cases score as high" in note
+    assert "10 % of healthy cases score as high" in note
 
 
 def test_without_a_threshold_there_is_no_mask(prepared: Prepared) -> None:
@@ -90,8 +91,8 @@ def test_the_record_of_a_case_counts_what_is_in_its_maps(prepared: Prepared) -> 
     assert result.score == pytest.approx(top_mean(maps.anomaly_map[prepared.source_brain]))
     assert result.anomalous_ml == pytest.approx(maps.mask.sum() * 0.125, abs=1e-3)
     assert result.brain_ml == pytest.approx(prepared.source_brain.sum() * 0.125, abs=1e-3)
-    assert result.p_value == pytest.approx(2 / 4)
-    assert result.healthy_cases == 3
+    assert result.p_value == pytest.approx(2 / 20)
+    assert result.healthy_cases == 19
     assert (result.evaluations_per_slice, result.seconds) == (9, 1.235)
     assert result.slices == len(prepared.slices)
 

@@ -155,7 +155,7 @@ def test_a_training_does_not_go_on_with_other_images(
     before = one.stat()
     one.write_bytes(two.read_bytes())
     os.utime(one, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(InputError, match=rf"the files of 1 cases \({cases[0].name}, .*put those"):
+    with pytest.raises(InputError, match=rf"the files of 1 case \({cases[0].name}, .*put those"):
         train_quietly(cases, config, run, resume=True)
     (run / "last.pt").unlink()
     train_quietly(cases, config, run, resume=True)

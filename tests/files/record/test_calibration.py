@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.record.calibration import LEAST_FOR_P, Calibration, MethodCalibration
 
 BUNDLES = sorted((Path(__file__).parents[3] / "bundles").glob("*/models/calibration.json"))
 
@@ -44,10 +44,19 @@ def test_an_empty_table_is_refused() -> None:
         MethodCalibration(thresholds={}, left_out_rates={}).threshold(0.01)
 
 
-def test_p_values_of_four_healthy_scores_by_hand() -> None:
-    table = MethodCalibration(thresholds={}, left_out_rates={}, scores=(1.0, 2.0, 3.0, 4.0))
-    assert [table.p_value(s) for s in (0.0, 2.0, 3.5, 9.0)] == [1.0, 0.8, 0.4, 0.2]
+def test_p_values_of_nineteen_healthy_scores_by_hand() -> None:
+    scores = tuple(float(n) for n in range(1, LEAST_FOR_P + 1))
+    table = MethodCalibration(thresholds={}, left_out_rates={}, scores=scores)
+    assert [table.p_value(s) for s in (0.0, 2.0, 16.5, 99.0)] == [1.0, 0.95, 0.2, 0.05]
     assert table.p_value(float("nan")) is None
+
+
+def test_few_people_give_no_p_value() -> None:
+    """Three could say 0.25 at the least, beside any tumour."""
+    scores = tuple(float(n) for n in range(1, LEAST_FOR_P))
+    table = MethodCalibration(thresholds={}, left_out_rates={}, scores=scores)
+    assert table.p_value(99.0) is None
+    assert 1 / (1 + LEAST_FOR_P) <= 0.05 < 1 / LEAST_FOR_P
     assert MethodCalibration(thresholds={}, left_out_rates={}).p_value(1.0) is None
 
 
