@@ -173,10 +173,13 @@ def _load(path: Path, content: tuple[str, ...]) -> Model:
 
 
 def _model(default: Path | None) -> Model | None:
-    asked = st.sidebar.text_input(
+    own = [] if default is None else [str(default)]
+    asked = st.sidebar.selectbox(
         "Weights",
-        str(default or next(iter(NAMED))),
-        help=f"weights that come with anomap ({', '.join(NAMED)}), or the folder of a run",
+        [*own, *NAMED],
+        accept_new_options=True,
+        help="that come with anomap, by modality (phantom: of synthetic FLAIR alone); or write the "
+        "folder of a run, or of a bundle",
     )
     try:
         path = choose_model(asked)
@@ -207,7 +210,7 @@ def _show(detected: Detected) -> None:
     columns[0].metric(
         "Score", "-" if score is None else f"{score:.3g}", help="mean of the highest 1 % of the map"
     )
-    columns[1].metric("Called anomalous", _size(called, result.anomalous_pixels, 1))
+    columns[1].metric("Marked as anomalous", _size(called, result.anomalous_pixels, 1))
     columns[2].metric("Brain", _size(brain_ml, result.brain_pixels, 0))
     p_value, n_healthy = result.p_value, result.healthy_cases
     columns[3].metric(

@@ -32,8 +32,8 @@ def main() -> None:
 
     st.navigation(
         [
-            st.Page(app_noise.page, title="Noise", url_path="noise", default=True),
-            st.Page(detect, title="Detect", url_path="detect"),
+            st.Page(detect, title="Detect", url_path="detect", default=True),
+            st.Page(app_noise.page, title="Noise", url_path="noise"),
         ]
     ).run()
 

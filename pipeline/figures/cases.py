@@ -97,7 +97,8 @@ def _maps_of(out_dir: Path, method: str) -> Path:
 class CaseSlice:
     """One axial slice of a case: 2-D views ``(rows, columns)`` of one shape.
 
-    Rows run from posterior to anterior, columns from left to right. What was not made is None.
+    Rows run from posterior to anterior, columns from the patient's right to the left, as
+    radiologists look at slices; of a picture as it is. What was not made is None.
 
     Attributes:
         spacing_mm: height and width of a pixel.
@@ -149,7 +150,8 @@ def load_slice(folder: Path, case: Case) -> CaseSlice:
     if case.label is not None:
         label = _canonical(case.label.path, case.label.channel)[0] > 0
     where = label if label is not None and label.any() else anomaly_map
-    section = _Section.around(brain, int(np.argmax(where.sum((0, 1)))))
+    is_flat = is_picture(image_file.path)
+    section = _Section.around(brain, int(np.argmax(where.sum((0, 1)))), turned=not is_flat)
     restored = _optional(folder / PSEUDO_HEALTHY)
     if restored is None:
         restored = _optional(folder / pseudo_healthy(modality, len(case.images)))
@@ -162,29 +164,34 @@ def load_slice(folder: Path, case: Case) -> CaseSlice:
         None if restored is None else section.of(restored),
         None if mask is None else section.of(mask),
         None if label is None else section.of(label),
-        has_size=not is_picture(image_file.path),
+        has_size=not is_flat,
     )
 
 
 @dataclass(frozen=True)
 class _Section:
-    """An axial slice at ``z``, cropped to ``rows`` and ``columns`` of what is shown."""
+    """An axial slice at ``z``, cropped to ``rows`` and ``columns`` of what is shown.
+
+    ``turned``: the right of the person first.
+    """
 
     z: int
     rows: slice
     columns: slice
+    turned: bool
 
     @classmethod
-    def around(cls, brain: np.ndarray, z: int) -> _Section:
+    def around(cls, brain: np.ndarray, z: int, *, turned: bool) -> _Section:
         """Around the brain ``(X, Y, Z)``, the whole slice where that is empty."""
         rows, columns = (np.flatnonzero(brain[:, :, z].any(axis)) for axis in (0, 1))
         if not rows.size:
-            return cls(z, slice(None), slice(None))
-        return cls(z, _from_to(rows), _from_to(columns))
+            return cls(z, slice(None), slice(None), turned)
+        return cls(z, _from_to(rows), _from_to(columns), turned)
 
     def of(self, volume: np.ndarray) -> np.ndarray:
         """The view ``(rows, columns)`` of a volume ``(X, Y, Z)``."""
-        return volume[:, :, self.z].T[self.rows, self.columns]
+        view = volume[:, :, self.z].T[self.rows, self.columns]
+        return view[:, ::-1] if self.turned else view
 
 
 def _from_to(indices: np.ndarray, rim: int = 2) -> slice:
@@ -237,6 +244,8 @@ def case_page(slices: Sequence[CaseSlice]) -> Figure:
             ax.set(xlim=(-wide_mm / 2, wide_mm / 2), ylim=(-high_mm / 2, high_mm / 2))
             _draw_view(ax, case, key, norm)
         row[0].set_ylabel(_short(case.name), fontsize=6)
+        if case.has_size:
+            _name_sides(row[0])
     for ax, title in zip(axes[0], columns, strict=True):
         ax.set_title(title)
     _scale_bar(axes[-1, 0], slices, wide_mm, high_mm)
@@ -245,6 +254,17 @@ def case_page(slices: Sequence[CaseSlice]) -> Figure:
     root = ", square root" if norm.gamma < 1 else ""
     bar.set_label(f"anomaly map, arbitrary units (one scale for all rows{root})")
     return figure
+
+
+SIDES = {"R": (0.02, 0.5), "L": (0.98, 0.5), "A": (0.5, 0.97), "P": (0.5, 0.03)}
+"""Letters of the patient's sides to where they stand in a view."""
+
+
+def _name_sides(ax: Axes) -> None:
+    for letter, (x, y) in SIDES.items():
+        ax.text(
+            x, y, letter, transform=ax.transAxes, ha="center", va="center", color="0.55", fontsize=5
+        )
 
 
 def _columns(slices: Sequence[CaseSlice]) -> dict[str, str]:

@@ -220,7 +220,7 @@ def _about_cases(results: Results) -> str:
     method, cohort = map(markdown_cell, (results.main, cohort_name(results)))
     return (
         f"Maps of {method} ({cohort}), each at the slice with the largest lesion, or else with "
-        "the highest map. Left is left. Outlines: mask, label."
+        "the highest map. The patient's right is on the left. Outlines: mask, label."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from pipeline.cases.loop import QUIET, Outcomes, each_case
 from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError, printable
 from pipeline.files.case_name import case_folder
-from pipeline.files.names import ANOMALY_MAP, DATALIST, MAPS
+from pipeline.files.names import ANOMALY_MAP, DATALIST, DICOM_CASES, MAPS
 from pipeline.files.record.result import CaseResult
 from pipeline.files.record.summary import Curve, Curves, MethodSummary, Summary
 from pipeline.scores.case_rows import CaseRow, read_rows
@@ -206,9 +207,19 @@ def chosen_cases(results: Results, limit: int) -> list[str]:
 
 
 def cohort_name(results: Results) -> str:
-    """The cohort's name, without the folders that it lies in."""
-    cohort = results.summary.cohort if results.summary is not None else ""
-    return last_names(cohort or str(results.folder.resolve()))
+    """The cohort's name, without the folders that it lies in; of one case the case's.
+
+    Where nobody named a cohort it is the folder that all scans lie in.
+    """
+    if results.summary is not None and results.summary.cohort:
+        return last_names(results.summary.cohort)
+    if len(results.results) == 1:
+        return next(iter(results.results))
+    scans = [path for result in results.results.values() for path in result.inputs.values()]
+    common = Path(os.path.commonpath(scans)) if scans and all(map(os.path.isabs, scans)) else None
+    if common is None or common.name in ("", DICOM_CASES):
+        return results.folder.resolve().name
+    return common.name
 
 
 def last_names(paths: str) -> str:

@@ -105,7 +105,7 @@ def charts(results: Results, shown: Sequence[str]) -> list[Chart]:
         "False positives in healthy brains",
         _values(results, "healthy_fp_ml", index),
         _means(results, "healthy_fp_ml"),
-        x_title="mL called in a healthy brain",
+        x_title="mL marked in a healthy brain",
     )
     of_images = _image_chart(results)
     all_charts = (of_images, *_curve_charts(results), of_sizes, of_methods, of_healthy)
@@ -205,8 +205,8 @@ CASE_COLUMNS = {
     "sensitivity": ("sensitivity", 3),
     "precision": ("precision", 3),
     "healthy_fp_ml": ("false mL, healthy", 1),
-    "anomalous_ml": ("called mL", 1),
-    "anomalous_pixels": ("called pixels", 0),
+    "anomalous_ml": ("marked mL", 1),
+    "anomalous_pixels": ("marked pixels", 0),
     "seconds": ("seconds", 2),
 }
 

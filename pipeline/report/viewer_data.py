@@ -24,9 +24,9 @@ FACTS = {
     "healthy_fp_ml": ("false positives", "{:.1f} mL"),
     "score": ("score", "{:.3g}"),
     "p_value": ("p, if healthy", "{:.2g}"),
-    "anomalous_ml": ("called", "{:.1f} mL"),
+    "anomalous_ml": ("marked as anomalous", "{:.1f} mL"),
     "brain_ml": ("brain", "{:.0f} mL"),
-    "anomalous_pixels": ("called", "{:.0f} pixels"),
+    "anomalous_pixels": ("marked as anomalous", "{:.0f} pixels"),
     "brain_pixels": ("head", "{:.0f} pixels"),
 }
 """Number of a case to its title and format."""
@@ -190,7 +190,7 @@ def _brief(results: Results, name: str) -> str:
 def _brief_of_unscored(anomalous_ml: float | None, score: float) -> str:
     parts = [
         f"score {score:.2f}" if math.isfinite(score) else "",
-        "" if anomalous_ml is None else f"{anomalous_ml:.0f} mL called",
+        "" if anomalous_ml is None else f"{anomalous_ml:.0f} mL marked",
     ]
     return " · ".join(filter(None, parts))
 

@@ -22,7 +22,7 @@ from pipeline.dicom.network import Peer, pull_study, push_objects
 from pipeline.dicom.results.objects import WARNING, parametric_map, segmentation, summary
 from pipeline.dicom.results.source import Source, on_slices, opened_source
 from pipeline.errors import InputError
-from pipeline.figures.cases import CaseSlice, case_page, load_slice
+from pipeline.figures.cases import case_page, load_slice
 from pipeline.files.case_name import case_folder
 from pipeline.files.folder.lock import locked
 from pipeline.files.folder.ownership import claim
@@ -164,7 +164,7 @@ def summary_page(folder: Path, result: CaseResult) -> np.ndarray:
         ``(rows, columns, 3)`` uint8.
     """
     case = Case(result.case, result.case, images_of(result))
-    figure = case_page([_radiological(load_slice(folder, case))])
+    figure = case_page([load_slice(folder, case)])
     figure.set_dpi(110)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -182,22 +182,6 @@ def summary_page(folder: Path, result: CaseResult) -> np.ndarray:
     for number, line in enumerate(lines):
         draw.text((MARGIN, picture.height + MARGIN + LINE * number), line, "black", font)
     return np.asarray(page)
-
-
-def _radiological(view: CaseSlice) -> CaseSlice:
-    """As radiologists look at slices: the patient's right on the left."""
-
-    def turned(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else values[:, ::-1]
-
-    return replace(
-        view,
-        image=view.image[:, ::-1],
-        map=view.map[:, ::-1],
-        restored=turned(view.restored),
-        mask=turned(view.mask),
-        label=turned(view.label),
-    )
 
 
 def _lines(result: CaseResult) -> list[str]:

@@ -299,6 +299,7 @@ def test_the_noise_page_follows_its_controls(
 ) -> None:
     page = opened.page
     page.goto(address[0])
+    page.get_by_role("link", name="Noise").click()
     page.get_by_text("From picture to noise").wait_for()
     _settle(opened)
     images = page.locator("[data-testid=stImage] img")
@@ -329,7 +330,7 @@ def test_the_pages_are_dark_where_the_system_is(
     """As the viewer in them is."""
     watched = Watched(browser, scheme=scheme)
     watched.page.set_default_timeout(60_000)
-    watched.page.goto(address[0])
+    watched.page.goto(f"{address[0]}/noise")
     watched.page.get_by_text("From picture to noise").wait_for()
     corner = watched.page.screenshot(clip={"x": 400, "y": 0, "width": 50, "height": 20})
     assert (np.asarray(Image.open(io.BytesIO(corner)).convert("L")).mean() < 128) == dark
@@ -340,9 +341,7 @@ def test_a_scan_is_uploaded_detected_looked_at_and_downloaded(
     opened: Watched, address: tuple[str, Path], scan: Path, tmp_path: Path
 ) -> None:
     page = opened.page
-    page.goto(address[0])
-    page.get_by_text("From picture to noise").wait_for()
-    page.get_by_role("link", name="Detect").click()
+    page.goto(address[0])  # it opens on detection
     page.get_by_text("FLAIR image (NIfTI, MGH, NRRD or MetaImage)").wait_for()
     _settle(opened)
     wrong = tmp_path / "letter.nii.gz"

@@ -38,13 +38,24 @@ def test_a_page_shows_the_slice_with_the_highest_map_and_all_columns_there_are(
     slices = [load_slice(results / n, _case(found, n)) for n in ("a", "b")]
     assert [view.map.max() for view in slices] == pytest.approx([0.9, 0.9])
     assert slices[0].spacing_mm == (4.0, 4.0)
-    # Left is left: the spot lies at low x of the file, whose x axis points to the left.
+    # The spot lies on the patient's left, which is on the right, as radiologists look.
     columns = np.flatnonzero((slices[0].map > 0.5).any(0))
-    assert columns.mean() < slices[0].map.shape[1] / 2
+    assert columns.mean() > slices[0].map.shape[1] / 2
     figure = case_page(slices)
     assert is_within(figure)
     assert figure.get_size_inches()[0] <= DOUBLE
-    assert {"input", "pseudo-healthy", "mask at threshold", "a", "b", "5 cm"} <= set(texts(figure))
+    assert {
+        "input",
+        "pseudo-healthy",
+        "mask at threshold",
+        "a",
+        "b",
+        "5 cm",
+        "R",
+        "L",
+        "A",
+        "P",
+    } <= set(texts(figure))
     assert "label" not in texts(figure)
 
 

@@ -66,7 +66,7 @@ def test_a_folder_of_detect_has_a_viewer_and_no_metrics(benchmarked: Path, tmp_p
     page = tmp_path / "out"
     page.symlink_to(benchmarked / "maps/anomap", target_is_directory=True)
     text = write_report(page, execution=QUIET).path.read_text(encoding="utf-8")
-    assert "12 mL called" in text
+    assert "12 mL marked" in text
     assert 'id="methods-heading"' not in text
     assert 'id="volume-0"' in text
 

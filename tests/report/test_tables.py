@@ -86,7 +86,7 @@ def test_cases_stand_with_the_worst_first_and_only_the_columns_in_use(results: R
     table = case_table(results, ["h", "b"])
     assert table.headings == (
         *("lesion mL", "score", "AUPRC", "Dice at threshold", "false mL, healthy"),
-        "called mL",
+        "marked mL",
     )
     assert [(row.name, row.case) for row in table.rows] == [
         *(("b", 1), ("a", None), ("h", 0)),

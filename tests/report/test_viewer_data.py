@@ -79,7 +79,7 @@ def test_cases_without_scores_are_listed_by_their_result() -> None:
     results = _results({}, a=CaseResult(score=0.5, anomalous_ml=3.4), b=CaseResult())
     data = viewer_data(results, [View("a", ()), View("b", ())])
     a, b = data["cases"]
-    assert (a["brief"], b["brief"]) == ("score 0.50 · 3 mL called", "")
+    assert (a["brief"], b["brief"]) == ("score 0.50 · 3 mL marked", "")
     assert b["keys"] == {
         "name": "b",
         "quality": None,

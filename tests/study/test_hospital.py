@@ -21,9 +21,7 @@ from brains import centred_affine, inside_brain, smooth_intensity, world_of
 from orthanc import AET, Archive, running_orthanc
 
 from pipeline.cli.main import main
-from pipeline.figures.cases import CaseSlice
 from pipeline.files.names import DICOM_RESULTS, MAP_OBJECT, SEG_OBJECT, SUMMARY_OBJECT
-from pipeline.study.hospital import VIEW, _radiological
 
 SEG, MAP, CAPTURE = (
     "1.2.840.10008.5.1.4.1.1.66.4",
@@ -286,15 +284,3 @@ def test_a_server_that_is_down_is_one_line(
     words = ["pacs", "--server", "nowhere", "--called", AET, "-o", str(tmp_path / "o"), "--push"]
     assert main(words) == 2
     assert "HOST:PORT" in capsys.readouterr().err
-
-
-def test_a_summary_shows_the_patient_s_right_on_the_left() -> None:
-    ramp = np.tile(np.arange(6.0), (4, 1))
-    view = CaseSlice("x", (1.0, 1.0), ramp, ramp, None, ramp > 3, None)
-    turned = _radiological(view)
-    # Columns of a slice run from the patient's left; in the summary from the right.
-    np.testing.assert_array_equal(turned.image, ramp[:, ::-1])
-    assert turned.mask is not None
-    np.testing.assert_array_equal(turned.mask, (ramp > 3)[:, ::-1])
-    assert turned.restored is None
-    assert "right is on the left" in VIEW

@@ -341,7 +341,8 @@
     nv = new niivue.Niivue({
       backColor: [0, 0, 0, 1], crosshairColor: [0.9, 0.9, 0.9, 0.6], crosshairWidth: CROSSHAIR, crosshairWidthUnit: "mm",
       fontColor: [0.85, 0.85, 0.85, 1], dragAndDropEnabled: false, isColorbar: false,
-      multiplanarShowRender: niivue.SHOW_RENDER.NEVER, multiplanarForceRender: false,
+      multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS, multiplanarLayout: niivue.MULTIPLANAR_TYPE.GRID,
+      isRadiologicalConvention: true, showAllOrientationMarkers: true,
       scrollRequiresFocus: true, isResizeCanvas: true, logLevel: "error", loadingText: "",
       multiplanarEqualSize: false, multiplanarPadPixels: 4, isOrientationTextVisible: true,
     });
