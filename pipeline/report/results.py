@@ -66,6 +66,7 @@ class Results:
         """What is known of a case: its scores, and what its result alone says."""
         result = self.results[name]
         stated = {key: getattr(result, key) for key in _OF_RESULT}
+        stated["healthy_cases"] = result.healthy_cases or None
         known = {key: v for key, v in stated.items() if v is not None and math.isfinite(v)}
         row = self.scores.get(name)
         return known if row is None else {**known, **row.numbers}
@@ -90,7 +91,15 @@ class Results:
 
 
 _OF_RESULT = (
-    *("score", "p_value", "anomalous_ml", "brain_ml", "anomalous_pixels", "brain_pixels"),
+    *(
+        "score",
+        "p_value",
+        "healthy_cases",
+        "anomalous_ml",
+        "brain_ml",
+        "anomalous_pixels",
+        "brain_pixels",
+    ),
     "seconds",
 )
 

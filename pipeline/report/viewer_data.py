@@ -24,6 +24,7 @@ FACTS = {
     "healthy_fp_ml": ("false positives", "{:.1f} mL"),
     "score": ("score", "{:.3g}"),
     "p_value": ("p, if healthy", "{:.2g}"),
+    "healthy_cases": ("threshold of", "{:.0f} healthy brains"),
     "anomalous_ml": ("marked as anomalous", "{:.1f} mL"),
     "brain_ml": ("brain", "{:.0f} mL"),
     "anomalous_pixels": ("marked as anomalous", "{:.0f} pixels"),

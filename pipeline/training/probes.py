@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pipeline import __version__
 from pipeline.cases.case import Case
+from pipeline.cases.layouts.names import PICTURE
 from pipeline.cases.listing import file_hashes
 from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.loop import Failures
@@ -128,6 +129,8 @@ def write_probes(
     without any probe no file is written. A file that is there is kept, if it is whole and made of
     the same brains in the same way.
     """
+    if PICTURE in config.modalities:  # for which no tumour is modelled
+        return
     ordered = sorted(cases, key=lambda case: case.name)
     places = [i * max(len(ordered), N_PROBES) // N_PROBES % len(ordered) for i in range(N_PROBES)]
     chosen = [ordered[place] for place in places]
@@ -143,14 +146,22 @@ def write_probes(
             if not probe.lesion.any():
                 raise InputError("nothing of the tumour is left on the working grid")
             probes.append(probe)
-    for name, reason in failures.reasons.items():
-        logger.warning("TensorBoard shows no synthetic tumour in %s: %s", name, reason)
+    _say(failures.reasons)
     if probes:
         arrays = {f"probe_{i}": _stacked(probe) for i, probe in enumerate(probes)}
         arrays["names"] = np.array([probe.name for probe in probes])
         arrays["made_for"] = np.array(made_for)
         save: Any = np.savez_compressed
         write_atomically(run_dir / PROBES, functools.partial(save, **arrays))
+
+
+def _say(reasons: Mapping[str, str]) -> None:
+    """Why cases show no tumour, a line a reason; of pictures nobody would expect one."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        logger.warning("TensorBoard shows no synthetic tumour in %s: %s", ", ".join(names), reason)
 
 
 def _made_for(cases: Sequence[Case], config: RunConfig) -> str:
