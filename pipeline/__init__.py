@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.study.evaluate import EvaluateOptions, evaluate
     from pipeline.study.follow.compare import Compared, compare
     from pipeline.study.follow.findings import remake_findings
+    from pipeline.study.follow.own_site import FittedRun, calibrate_run
     from pipeline.study.phantoms import PhantomOptions, make_phantoms
     from pipeline.study.train import TrainOptions, train
 
@@ -38,6 +39,7 @@ _HOMES = {
     "EvaluateOptions": "study.evaluate",
     "Execution": "cases.loop",
     "FigureOptions": "figures.paper",
+    "FittedRun": "study.follow.own_site",
     "FusionOptions": "detection.fusion",
     "InputError": "errors",
     "PhantomOptions": "study.phantoms",
@@ -46,6 +48,7 @@ _HOMES = {
     "TrainOptions": "study.train",
     "ViewOptions": "report.page",
     "benchmark": "study.benchmark",
+    "calibrate_run": "study.follow.own_site",
     "compare": "study.follow.compare",
     "convert": "study.intake",
     "demo": "study.demo",
@@ -71,6 +74,7 @@ __all__ = [
     "EvaluateOptions",
     "Execution",
     "FigureOptions",
+    "FittedRun",
     "FusionOptions",
     "InputError",
     "PhantomOptions",
@@ -80,6 +84,7 @@ __all__ = [
     "ViewOptions",
     "__version__",
     "benchmark",
+    "calibrate_run",
     "compare",
     "convert",
     "demo",

@@ -49,6 +49,7 @@ COMMANDS = (
         cohorts.add_convert,
         cohorts.add_phantom,
         train.add_train,
+        train.add_calibrate,
         detect.add_detect,
         detect.add_fuse,
         hospital.add_pacs,

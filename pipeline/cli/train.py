@@ -12,6 +12,7 @@ from pipeline.cli.options import (
     add_command,
     add_modality,
     add_selection,
+    check_model,
     check_out,
     check_there,
     execution_of,
@@ -23,6 +24,7 @@ from pipeline.errors import InputError
 from pipeline.files.limits import MAX_QUOTED
 from pipeline.files.texts import cut, quoted
 from pipeline.run.words import NOISES, PRESETS, SETTINGS, is_setting
+from pipeline.stages import stage
 
 
 def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -138,6 +140,55 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         except ValueError as error:
             raise InputError(f"--set {key}: not a value ({error})") from error
     return values
+
+
+def add_calibrate(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """``anomap calibrate``."""
+    parser = add_command(
+        commands,
+        common,
+        "calibrate",
+        "fit weights to one's own scanner: atlas and thresholds from ten or more healthy scans, "
+        "without training",
+        "anomap calibrate t1 MY_CONTROLS -o runs/t1_here\n"
+        "  anomap detect patient_t1.nii.gz --model runs/t1_here -o out",
+    )
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="a run, a bundle, or a name such as flair or t1"
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="+", metavar="DATA", help="scans of people without a lesion"
+    )
+    parser.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="RUN", help="folder of the new run"
+    )
+    add_selection(parser)
+    parser.set_defaults(run=_run_calibrate, brain_extraction="auto")
+
+
+def _run_calibrate(arguments: argparse.Namespace) -> int:
+    check_model(arguments.model, "")
+    check_there(arguments.data)
+    check_out(arguments.out)
+    with stage("start"):
+        from pipeline.study.follow.own_site import ADVISED, calibrate_run
+
+    fitted = calibrate_run(
+        arguments.model,
+        arguments.data,
+        arguments.out,
+        brain_extraction=arguments.brain_extraction,
+        selection=selection_of(arguments),
+        execution=execution_of(arguments),
+    )
+    for rates in fitted.rates:
+        print(
+            f"of {100 * rates.stated:g} % stated, {100 * rates.after:.2g} % of a healthy brain are "
+            f"marked on average (before: {100 * rates.before:.2g} %), each person by the others"
+        )
+    if len(fitted.cases) < ADVISED:
+        print(f"note: of {len(fitted.cases)} people; from {ADVISED} on this can be relied on more")
+    return finish(fitted.failed, f"run of {len(fitted.cases)} people in {fitted.path}")
 
 
 def add_demo(commands: Commands, common: argparse.ArgumentParser) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.cases.case import Case
-from pipeline.cases.loop import Execution, each_case
+from pipeline.cases.loop import Execution, Outcomes, each_case
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.case_work import CaseWork, measured_map
 from pipeline.detection.methods.kinds import ReadyMethod
@@ -101,6 +101,19 @@ def _note_unbound(path: str) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """Which voxels of healthy cases are kept.
+
+    Attributes:
+        seed: of the draw, and of the noise of the methods.
+        n_cases: that are measured in all, each the fewer voxels the more; 0 where those are given.
+    """
+
+    seed: int = 0
+    n_cases: int = 0
+
+
 def calibrate(
     cases: Sequence[Case],
     method_names: Sequence[str],
@@ -124,10 +137,34 @@ def calibrate(
         InputError: no case could be used, or no run has what a method needs.
         TooManyFailuresError: more cases failed than are allowed.
     """
-    methods = {name: METHODS[name].ready(models) for name in method_names}
-    n_voxels = max(1, min(VOXELS_PER_CASE, VOXELS_IN_ALL // max(1, len(cases))))
+    outcomes = measure_healthy(
+        cases, method_names, models, transforms, sampling=Sampling(seed), execution=execution
+    )
+    if not outcomes.done:
+        first = next(iter(outcomes.failed.values()), "none")
+        raise InputError(f"no healthy case to calibrate on: {first}")
+    return calibration_from(outcomes.done, method_names, models), outcomes.failed
 
-    def measure(case: Case) -> dict[str, _Measured]:
+
+def measure_healthy(
+    cases: Sequence[Case],
+    method_names: Sequence[str],
+    models: Mapping[str, Model],
+    transforms: CaseTransforms,
+    *,
+    sampling: Sampling = Sampling(),
+    execution: Execution = Execution(),
+) -> Outcomes[dict[str, Measured]]:
+    """Run methods on healthy cases, and keep values of their maps.
+
+    Raises:
+        InputError: no run has what a method needs.
+        TooManyFailuresError: more cases failed than are allowed.
+    """
+    methods = {name: METHODS[name].ready(models) for name in method_names}
+    n_voxels = max(1, min(VOXELS_PER_CASE, VOXELS_IN_ALL // max(1, sampling.n_cases or len(cases))))
+
+    def measure(case: Case) -> dict[str, Measured]:
         work = CaseWork(transforms(case))
         prepared = work.prepared
         if not prepared.source_healthy.any():
@@ -135,32 +172,37 @@ def calibrate(
         voxels = _sample(
             prepared.source_healthy,
             n_voxels,
-            derive_seed(seed, "calibration", prepared.content),
+            derive_seed(sampling.seed, "calibration", prepared.content),
         )
         measured = {}
         for name, method in methods.items():
-            anomaly_map = measured_map(prepared, method.compute(work, seed).anomaly_map)
+            anomaly_map = measured_map(prepared, method.compute(work, sampling.seed).anomaly_map)
             # The score is over the voxels that a new case is scored over, lesion mask or not.
             score = float(top_mean(anomaly_map[prepared.source_brain]))
-            measured[name] = _Measured(np.sort(anomaly_map.reshape(-1)[voxels]), score)
+            measured[name] = Measured(np.sort(anomaly_map.reshape(-1)[voxels]), score)
         return measured
 
     by_name = {case.name: case for case in cases}
-    outcomes = each_case(by_name, measure, description="calibrating", execution=execution)
-    if not outcomes.done:
-        first = next(iter(outcomes.failed.values()), "none")
-        raise InputError(f"no healthy case to calibrate on: {first}")
+    return each_case(by_name, measure, description="calibrating", execution=execution)
+
+
+def calibration_from(
+    measured: Mapping[str, Mapping[str, Measured]],
+    method_names: Sequence[str],
+    models: Mapping[str, Model],
+) -> Calibration:
+    """Thresholds from what `measure_healthy` kept of each case."""
     tables = {
         name: tabulate(
-            [measured[name].values for measured in outcomes.done.values()],
-            [measured[name].score for measured in outcomes.done.values()],
-        ).model_copy(update={"made_for": made_for(methods[name], models)})
+            [one[name].values for one in measured.values()],
+            [one[name].score for one in measured.values()],
+        ).model_copy(update={"made_for": made_for(METHODS[name].ready(models), models)})
         for name in method_names
     }
-    return Calibration(methods=tables, cases=tuple(outcomes.done)), outcomes.failed
+    return Calibration(methods=tables, cases=tuple(measured))
 
 
-class _Measured(NamedTuple):
+class Measured(NamedTuple):
     """One method on a healthy case: sorted values of sampled voxels, and the case's score."""
 
     values: np.ndarray

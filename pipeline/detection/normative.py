@@ -74,12 +74,12 @@ def make_atlases(
         prepared = read(case)
         work = CaseWork(prepared)
         placement = work.placement(template)
-        intensity.add(prepared.slices.numpy(), *_masks(prepared), placement)
+        intensity.add(prepared.slices.numpy(), *masks_of(prepared), placement)
         if case.name in chosen:
             config = model.config
             restored = work.restored(model, config.detection, config.seed).slices.mean(1)
             differences = as_quantities(prepared.slices - restored).numpy()
-            residuals.add(differences, *_masks(prepared), placement)
+            residuals.add(differences, *masks_of(prepared), placement)
 
     failed |= each_case(good, add, description="atlas", execution=execution).failed
     builders = {INTENSITY: intensity} | ({RESIDUAL: residuals} if residuals.n_cases else {})
@@ -100,7 +100,7 @@ def _template(
 
     def add(case: Case) -> None:
         prepared = read(case)
-        boxed.add(prepared.slices.numpy(), *_masks(prepared))
+        boxed.add(prepared.slices.numpy(), *masks_of(prepared))
 
     failed = each_case(cases, add, description="mean brain", execution=execution).failed
     if not boxed.n_cases:
@@ -116,10 +116,10 @@ class _Reading:
         self._kept: dict[str, Prepared] = {}
 
     def __call__(self, case: Case) -> Prepared:
-        """A case on the working grid alone, or with all that it was read from; see `_healthy`."""
+        """A case on the working grid alone, or with all that it was read from."""
         if case.name in self._kept:
             return self._kept.pop(case.name)
-        prepared = _healthy(case, self._transforms)
+        prepared = healthy_prepared(case, self._transforms)
         if len(prepared.slices) == 1 and len(self._kept) < MAX_KEPT_PICTURES:
             on_grid = Prepared.on_grid(
                 *(case, prepared.slices, prepared.brain, prepared.grid), content=prepared.content
@@ -128,7 +128,7 @@ class _Reading:
         return prepared
 
 
-def _healthy(case: Case, transforms: CaseTransforms) -> Prepared:
+def healthy_prepared(case: Case, transforms: CaseTransforms) -> Prepared:
     """A case with healthy voxels.
 
     Raises:
@@ -140,7 +140,7 @@ def _healthy(case: Case, transforms: CaseTransforms) -> Prepared:
     return prepared
 
 
-def _masks(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+def masks_of(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
     """Brain and healthy brain, ``(N, H, W)`` bool."""
     return prepared.brain[:, 0].numpy(), prepared.healthy[:, 0].numpy()
 
@@ -180,7 +180,7 @@ def z_scores(name: str, values: Tensor, work: CaseWork, model: Model) -> Tensor:
     brain = work.prepared.brain[:, 0].numpy()
     if not brain.any():
         return torch.zeros_like(values)
-    return torch.from_numpy(atlas.z_scores(values.numpy(), brain, _placement(work, model, atlas)))
+    return torch.from_numpy(atlas.z_scores(values.numpy(), brain, placement_of(work, model, atlas)))
 
 
 def mean_brain(work: CaseWork, model: Model) -> Tensor:
@@ -197,7 +197,7 @@ def mean_brain(work: CaseWork, model: Model) -> Tensor:
     if not prepared.brain.any():
         return prepared.slices
     brain = prepared.brain[:, 0].numpy()
-    mean = atlas.placed_mean(brain, _placement(work, model, atlas)).swapaxes(0, 1)
+    mean = atlas.placed_mean(brain, placement_of(work, model, atlas)).swapaxes(0, 1)
     return torch.where(prepared.brain, torch.from_numpy(mean), prepared.slices)
 
 
@@ -210,7 +210,7 @@ def _atlas_of(name: str, model: Model) -> Atlas:
     return model.atlases[name]
 
 
-def _placement(work: CaseWork, model: Model, atlas: Atlas) -> Placement | None:
+def placement_of(work: CaseWork, model: Model, atlas: Atlas) -> Placement | None:
     """Where an atlas lies on a case; of those made before brains were registered, their box."""
     template = model.atlases.get(INTENSITY, atlas).template
     return work.placement(template) if template is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -77,6 +77,31 @@ class Atlas:
         """
         placement = placement or on_box(brain, self.extent)
         return np.stack([placement.from_frame(mean, brain.shape) for mean in self.mean])
+
+
+def blended(prior: Atlas, own: Atlas, prior_cases: float) -> Atlas:
+    """One atlas of two, as if the first were of ``prior_cases`` brains and the second of its own.
+
+    Means and second moments are averaged: where the two differ the spread grows.
+
+    Args:
+        prior: known before; its template and extent stay.
+        own: of the same quantities, placed likewise.
+        prior_cases: above 0.
+
+    Raises:
+        ValueError: not of the same quantities.
+    """
+    if prior.mean.shape != own.mean.shape:
+        raise ValueError(f"atlases {prior.mean.shape} and {own.mean.shape}; expected the same")
+    share = prior_cases / (prior_cases + own.n_cases)
+    mean = share * prior.mean + (1 - share) * own.mean
+    moments = [one.spread.astype(np.float64) ** 2 + one.mean**2 for one in (prior, own)]
+    variance = share * moments[0] + (1 - share) * moments[1] - mean.astype(np.float64) ** 2
+    # Rounding may take the little that both spreads have at the least.
+    least = np.minimum(prior.spread, own.spread)
+    spread = np.maximum(np.sqrt(np.maximum(variance, 0)), least).astype(np.float32)
+    return replace(prior, mean=mean, spread=spread, n_cases=prior.n_cases + own.n_cases)
 
 
 class AtlasBuilder:

@@ -31,7 +31,7 @@ COMMANDS = commands()
 def test_every_command_is_there() -> None:
     assert set(COMMANDS) == {
         *("cases", "convert", "phantom", "train", "detect", "fuse", "evaluate", "benchmark"),
-        *("export", "report", "figures", "app", "demo", "pacs", "findings", "models"),
+        *("export", "report", "figures", "app", "demo", "pacs", "findings", "models", "calibrate"),
         *("compare", "bids"),
     }
 
