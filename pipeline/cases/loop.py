@@ -41,6 +41,8 @@ class Execution:
         max_failures: stop once more cases than this have failed; None never stops.
         device: ``cpu``, ``cuda``, ``cuda:1`` ...; None takes CUDA where there is one.
         lines: log lines of progress, as for a file in which a bar is of no use.
+        part: ``(number, parts)``: of the cases, in the order of their names, those whose place is
+            ``number`` modulo ``parts``; for detection, which leaves the others to other processes.
     """
 
     progress: bool = True
@@ -48,13 +50,25 @@ class Execution:
     max_failures: int | None = None
     device: str | None = None
     lines: bool = False
+    part: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
+        number, parts = self.part
+        if not 0 <= number < parts:
+            raise InputError(
+                f"part {number} of {parts}: expected 0 to {parts - 1} (--part-id, --num-parts)"
+            )
         if self.max_failures is not None and self.max_failures < 0:
             raise InputError(f"--max-failures {self.max_failures}: expected 0 or more")
 
 
 QUIET = Execution(progress=False)
+
+
+def of_part(cases: Sequence[T], execution: Execution) -> list[T]:
+    """The cases that this process does, in order; see `Execution.part`."""
+    number, parts = execution.part
+    return list(cases[number::parts])
 
 
 @dataclass

@@ -139,7 +139,7 @@ class Prepared:
         traced = MetaTensor(
             weighted.detach().cpu().float().contiguous(),
             meta=dict(self._image.meta),
-            applied_operations=[dict(op) for op in self._image.applied_operations],
+            applied_operations=[_of_any_process(op) for op in self._image.applied_operations],
         )
         moved = self._transforms.spatial.inverse({IMAGE: traced})[IMAGE]
         result: MetaTensor = moved[:-1] / moved[-1:].clamp_min(1e-3)
@@ -349,6 +349,14 @@ class CaseTransforms:
             _image=item[IMAGE],
             _transforms=self,
         )
+
+
+def _of_any_process(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of a transform that its inverse takes in every process.
+
+    MONAI knows transforms by their address, which is another one after pickling.
+    """
+    return {**operation, TraceKeys.ID: TraceKeys.NONE}
 
 
 def _affine_of(image: MetaTensor) -> np.ndarray:

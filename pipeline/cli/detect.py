@@ -10,6 +10,7 @@ from pipeline.cli.options import (
     add_command,
     add_modality,
     add_overwrite,
+    add_parts,
     add_selection,
     check_model,
     check_out,
@@ -19,6 +20,7 @@ from pipeline.cli.options import (
     execution_of,
     finish,
     in_folder,
+    part_of,
     say_findings,
     selection_of,
 )
@@ -63,6 +65,7 @@ def add_detect(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="of DICOM studies also SEG, parametric map and a summary, in OUT/<case>/dicom/",
     )
     add_overwrite(parser)
+    add_parts(parser)
     add_selection(parser)
     parser.set_defaults(run=_run_detect, brain_extraction="auto")
 
@@ -84,6 +87,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         check_weights(arguments.modality)
     check_rate(arguments.false_positive_rate)
     check_out(arguments.out)
+    part_of(arguments)
     with stage("start"):
         from pipeline.study.detect import DetectOptions, detect
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.cases.extraction.choice import AUTO, make_extractor
-from pipeline.cases.loop import Execution, say_notes
+from pipeline.cases.loop import Execution, of_part, say_notes
 from pipeline.cases.several import Paths, Selection, find_all
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.detect import DetectedCases, detect_cases, notes_of_results
@@ -67,7 +67,8 @@ def detect(
             which are converted into ``dicom/<case>/`` of ``out`` first.
         out: gets ``<case>/`` with ``anomaly.nii.gz`` (>= 0, higher = more anomalous),
             ``mask.nii.gz``, ``pseudo_healthy.nii.gz``, ``brain_mask.nii.gz``, ``result.json``,
-            ``findings.csv``; and ``results.csv``, a row for each case.
+            ``findings.csv``; and ``results.csv``, a row for each case (not by one part of several:
+            repeat the command without parts, which finds all done).
         options: weights and threshold.
         selection: which cases.
         execution: progress, device, allowed failures, finished cases again or not.
@@ -115,15 +116,17 @@ def detect_with(
     if is_shipped(model.path) and not options.any_scan:
         detector = replace(detector, check=check_for_shipped(model, options.any_scan_hint))
     extract_brain = make_extractor(options.brain_extraction)
+    cases = of_part(sorted(cohort.cases, key=lambda case: case.name), execution)
     failed = detect_cases(
-        cohort.cases,
+        cases,
         {OURS: detector},
         CaseTransforms(config.modalities, config.grid, extract_brain),
         {OURS: Path(out)},
         execution=execution,
     )
-    write_results_table(Path(out))
-    done = tuple(case.name for case in cohort.cases if case.name not in failed)
+    if execution.part[1] == 1:
+        write_results_table(Path(out))
+    done = tuple(case.name for case in cases if case.name not in failed)
     say_notes(notes_of_results([Path(out)], done), RESULT)
     return DetectedCases(Path(out), done, {**cohort.incomplete, **failed})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,6 +212,20 @@ def test_two_modalities_keep_their_order_and_their_scanner_units(
     assert np.abs(back[0] - t1.data)[source_deep].max() < 15
     assert np.abs(back[1] - t2.data)[source_deep].max() < 60
     assert prepared.to_source(prepared.brain.float()).shape == t1.data.shape
+
+
+def test_a_case_that_was_pickled_goes_back_to_its_grid(make_brain: MakeBrain) -> None:
+    """As it is handed to another process, where transforms have other addresses."""
+    made = make_brain()
+    case = Case("a", "a", {"t1": ImageFile(made.path)})
+    here = CaseTransforms(("t1",), Grid(32, 6.5, 8.0))(case)
+    there = pickle.loads(pickle.dumps(here))
+    assert there._transforms is not here._transforms
+    stack = here.slices[:, :1]
+    np.testing.assert_array_equal(there.to_source(stack), here.to_source(stack))
+    np.testing.assert_array_equal(
+        there.to_source_intensity(here.slices), here.to_source_intensity(here.slices)
+    )
 
 
 def test_other_cases_do_not_change_a_result(make_brain: MakeBrain) -> None:
