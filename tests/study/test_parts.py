@@ -6,12 +6,14 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from brains import centred_affine, inside_brain, smooth_intensity, world_of
+from slurm import running_slurm
 
 from pipeline.cases.loop import Execution, of_part
 from pipeline.cli.main import main
@@ -96,3 +98,32 @@ def test_a_part_that_is_none_is_said_at_once(
     assert main(["detect", str(scans), "-o", str(tmp_path / "out"), *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_an_array_of_a_real_slurm_with_a_task_that_is_killed(
+    scans: Path, made_run: Path, tmp_path: Path
+) -> None:
+    """Four tasks; one is cancelled with SIGKILL, and put into the queue again, as Slurm does."""
+    words = ["detect", scans, "--modality", "flair", "--model", made_run, "--device", "cpu"]
+    words = [str(word) for word in words]
+    assert main([*words, "-o", str(tmp_path / "one")]) == 0
+    out = tmp_path / "parts"
+    environment = ["/usr/bin/env", f"PYTHONPATH={ROOT}", "OMP_NUM_THREADS=1"]
+    command = [*environment, sys.executable, "-m", "pipeline", *words, "--num-parts", "-o", out]
+    with running_slurm(tmp_path / "slurm") as slurm:
+        job = slurm.array("1-4", [str(word) for word in command], tmp_path)
+        for _ in range(300):
+            running = slurm.run("squeue", "--noheader", "--states=R", "--format=%K", "--job", job)
+            if running.split():
+                break
+            time.sleep(0.1)
+        killed = running.split()[0]
+        slurm.run("scancel", "--signal=KILL", "--batch", f"{job}_{killed}")
+        slurm.wait(job)
+        parts = ["4", "--part-id", str(int(killed) - 1)]  # a later array has other numbers
+        command = [*command[:-2], *parts, *command[-2:]]
+        again = slurm.array(killed, [str(word) for word in command], tmp_path)
+        slurm.wait(again)
+    texts = "".join(path.read_text() for path in tmp_path.glob("*.txt"))
+    assert maps_in(out) == maps_in(tmp_path / "one"), texts
