@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.cases.case import Case
 from pipeline.cases.loop import QUIET, each_case
@@ -250,12 +251,24 @@ def case_page(slices: Sequence[CaseSlice]) -> Figure:
         ax.set_title(title)
     _scale_bar(axes[-1, 0], slices, wide_mm, high_mm)
     shown = axes[-1, list(columns.values()).index("map")].images[0]
-    bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.35, aspect=35, pad=0.01)
+    is_cut = max(float(case.map.max()) for case in slices) > 1.001 * (norm.vmax or 0)
+    bar = figure.colorbar(
+        shown,
+        ax=axes,
+        location="bottom",
+        shrink=0.35,
+        aspect=35,
+        pad=0.01,
+        extend="max" if is_cut else "neither",
+        ticks=MaxNLocator(5),
+    )
     root = ", square root" if norm.gamma < 1 else ""
     bar.set_label(f"anomaly map, arbitrary units (one scale for all rows{root})")
     return figure
 
 
+MOST_MEDIANS = 10.0
+"""Of what the map in the middle reaches, at which the scale of all maps ends."""
 SIDES = {"R": (0.02, 0.5), "L": (0.98, 0.5), "A": (0.5, 0.97), "P": (0.5, 0.03)}
 """Letters of the patient's sides to where they stand in a view."""
 
@@ -279,10 +292,16 @@ def _page_size(n_rows: int, n_columns: int, shape: float) -> tuple[float, float]
 
 
 def _map_norm(maps: Sequence[np.ndarray]) -> PowerNorm:
-    """One scale for all maps; by the square root where one map would hide the others."""
+    """One scale for all maps, which no single one spoils.
+
+    By the square root where one map would hide the others, and then to `MOST_MEDIANS` times what
+    the map in the middle reaches: all above has the brightest colour.
+    """
     tops = [float(np.quantile(values, 0.999)) for values in maps]
-    top = max(tops) or 1.0
-    return PowerNorm(0.5 if top > 4 * np.median(tops) else 1.0, vmin=0, vmax=top)
+    top, middle = max(tops) or 1.0, float(np.median(tops))
+    if top <= 4 * middle:
+        return PowerNorm(1.0, vmin=0, vmax=top)
+    return PowerNorm(0.5, vmin=0, vmax=min(top, MOST_MEDIANS * middle) or top)
 
 
 def _has(case: CaseSlice, key: str) -> bool:

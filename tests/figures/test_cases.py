@@ -27,8 +27,13 @@ from pipeline.report.results import read_results
 def test_a_map_that_would_hide_the_others_is_shown_by_its_root() -> None:
     flat = [np.full((9, 9), value) for value in (1.0, 1.2, 0.9)]
     assert _map_norm(flat).gamma == 1
-    steep = _map_norm([*flat, np.full((9, 9), 30.0)])
-    assert (steep.gamma, steep.vmin, steep.vmax) == (0.5, 0, 30)
+    steep = _map_norm([*flat, np.full((9, 9), 6.0)])
+    assert (steep.gamma, steep.vmin, steep.vmax) == (0.5, 0, 6)
+
+
+def test_a_single_map_does_not_spoil_the_scale() -> None:
+    maps = [np.full((9, 9), value) for value in (1.0, 1.2, 0.9, 3e5)]
+    assert _map_norm(maps).vmax == pytest.approx(11)  # ten times the middle of their tops
 
 
 def test_a_page_shows_the_slice_with_the_highest_map_and_all_columns_there_are(
