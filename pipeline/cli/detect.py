@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.cli.options import (
@@ -10,7 +12,6 @@ from pipeline.cli.options import (
     add_command,
     add_modality,
     add_overwrite,
-    add_parts,
     add_selection,
     check_model,
     check_out,
@@ -20,10 +21,10 @@ from pipeline.cli.options import (
     execution_of,
     finish,
     in_folder,
-    part_of,
     say_findings,
     selection_of,
 )
+from pipeline.errors import InputError
 from pipeline.stages import stage
 
 
@@ -65,7 +66,7 @@ def add_detect(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="of DICOM studies also SEG, parametric map and a summary, in OUT/<case>/dicom/",
     )
     add_overwrite(parser)
-    add_parts(parser)
+    _add_parts(parser)
     add_selection(parser)
     parser.set_defaults(run=_run_detect, brain_extraction="auto")
 
@@ -80,6 +81,56 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_parts(parser: argparse.ArgumentParser) -> None:
+    """``--num-parts`` and ``--part-id``."""
+    parser.add_argument(
+        "--num-parts",
+        type=int,
+        nargs="?",
+        const=0,
+        default=1,
+        metavar="N",
+        help="do one of N parts of the cases, into the same OUT as the others; without N, inside a "
+        "Slurm array, that of the task",
+    )
+    parser.add_argument(
+        "--part-id", type=int, metavar="K", help="which part, 0 to N - 1 (in Slurm: of the task)"
+    )
+
+
+def _part_of(arguments: argparse.Namespace) -> tuple[int, int]:
+    """Number of the part, and of parts, from `_add_parts`.
+
+    Raises:
+        InputError: nothing says which part, or a number is impossible.
+    """
+    n_parts, number = getattr(arguments, "num_parts", 1), getattr(arguments, "part_id", None)
+    if n_parts == 1 and number is None:
+        return 0, 1
+    if n_parts == 0 or number is None:
+        of_task, of_array = _slurm_part()
+        n_parts = n_parts or of_array
+        number = of_task if number is None else number
+    if not 0 <= number < n_parts:
+        raise InputError(f"--part-id {number}: expected 0 to {n_parts - 1}, of {n_parts} parts")
+    return number, n_parts
+
+
+def _slurm_part() -> tuple[int, int]:
+    """Which task of how many this is in a Slurm array."""
+
+    def told(key: str, default: str = "") -> int:
+        value = os.environ.get(f"SLURM_ARRAY_TASK_{key}", default)
+        if not value.isdigit():
+            raise InputError(
+                "--num-parts N --part-id K are needed, or a Slurm array "
+                f"(SLURM_ARRAY_TASK_{key} is not set)"
+            )
+        return int(value)
+
+    return (told("ID") - told("MIN", "0")) // max(told("STEP", "1"), 1), told("COUNT")
+
+
 def _run_detect(arguments: argparse.Namespace) -> int:
     check_there(arguments.data)
     check_model(arguments.model)
@@ -87,7 +138,7 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         check_weights(arguments.modality)
     check_rate(arguments.false_positive_rate)
     check_out(arguments.out)
-    part_of(arguments)
+    part = _part_of(arguments)
     with stage("start"):
         from pipeline.study.detect import DetectOptions, detect
 
@@ -98,18 +149,19 @@ def _run_detect(arguments: argparse.Namespace) -> int:
         brain_extraction=arguments.brain_extraction,
         seed=arguments.seed,
     )
+    execution = replace(execution_of(arguments), part=part)
     detected = detect(
         arguments.data,
         arguments.out,
         options=options,
         selection=selection_of(arguments),
-        execution=execution_of(arguments),
+        execution=execution,
     )
     failed = dict(detected.failed)
     if arguments.dicom:
         from pipeline.study.hospital import write_dicom
 
-        failed |= write_dicom(arguments.out, detected.done, execution=execution_of(arguments))
+        failed |= write_dicom(arguments.out, detected.done, execution=execution)
     say_findings(arguments.out, detected.done)
     return finish(
         failed,

@@ -173,48 +173,6 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="do finished cases again")
 
 
-def add_parts(parser: argparse.ArgumentParser) -> None:
-    """``--num-parts`` and ``--part-id``."""
-    parser.add_argument(
-        "--num-parts",
-        type=int,
-        nargs="?",
-        const=0,
-        default=1,
-        metavar="N",
-        help="do one of N parts of the cases, into the same OUT as the others; without N, inside a "
-        "Slurm array, that of the task",
-    )
-    parser.add_argument(
-        "--part-id", type=int, metavar="K", help="which part, 0 to N - 1 (in Slurm: of the task)"
-    )
-
-
-def part_of(arguments: argparse.Namespace) -> tuple[int, int]:
-    """Number of the part, and of parts, from `add_parts`.
-
-    Raises:
-        InputError: nothing says which part, or a number is impossible.
-    """
-    n_parts, number = getattr(arguments, "num_parts", 1), getattr(arguments, "part_id", None)
-    if n_parts == 1 and number is None:
-        return 0, 1
-    of_slurm = [os.environ.get(f"SLURM_ARRAY_TASK_{key}") for key in ("COUNT", "ID", "MIN", "STEP")]
-    if n_parts == 0 or number is None:
-        if not (of_slurm[0] or "").isdigit() or not (of_slurm[1] or "").isdigit():
-            raise InputError(
-                "--num-parts N --part-id K are needed, or a Slurm array (SLURM_ARRAY_TASK_ID is "
-                "not set)"
-            )
-        count_, task, least, step = (int(value or default) for value, default in
-                                     zip(of_slurm, (1, 0, 0, 1), strict=True))  # fmt: skip
-        n_parts = n_parts or count_
-        number = (task - least) // step if number is None else number
-    if not 0 <= number < n_parts:
-        raise InputError(f"--part-id {number}: expected 0 to {n_parts - 1}, of {n_parts} parts")
-    return number, n_parts
-
-
 # --- what they mean ------------------------------------------------------------------------------
 
 
@@ -247,7 +205,6 @@ def execution_of(arguments: argparse.Namespace) -> Execution:
         max_failures=arguments.max_failures,
         device=arguments.device,
         lines=arguments.lines,
-        part=part_of(arguments),
     )
 
 

@@ -250,7 +250,13 @@ def case_page(slices: Sequence[CaseSlice]) -> Figure:
     for ax, title in zip(axes[0], columns, strict=True):
         ax.set_title(title)
     _scale_bar(axes[-1, 0], slices, wide_mm, high_mm)
-    shown = axes[-1, list(columns.values()).index("map")].images[0]
+    _scale(figure, axes, axes[-1, list(columns.values()).index("map")].images[0], slices)
+    return figure
+
+
+def _scale(figure: Figure, axes: Any, shown: Any, slices: Sequence[CaseSlice]) -> None:
+    """The colours of all maps, with an arrow where one of them goes beyond."""
+    norm = shown.norm
     is_cut = max(float(case.map.max()) for case in slices) > 1.001 * (norm.vmax or 0)
     bar = figure.colorbar(
         shown,
@@ -264,7 +270,6 @@ def case_page(slices: Sequence[CaseSlice]) -> Figure:
     )
     root = ", square root" if norm.gamma < 1 else ""
     bar.set_label(f"anomaly map, arbitrary units (one scale for all rows{root})")
-    return figure
 
 
 MOST_MEDIANS = 10.0

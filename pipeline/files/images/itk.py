@@ -45,6 +45,7 @@ _COUNTS = MappingProxyType(
 """Fields of MetaImage to the power of the number of axes that their numbers are."""
 _META_FIELD = re.compile(r"\s*([A-Za-z]\w*)[ \t]*[=:](.*)", re.ASCII | re.DOTALL)
 """A line of a MetaImage header; ITK takes a colon too."""
+_PLACED = {"TransformMatrix", "Orientation", "Rotation"}
 MAX_AXES = 10
 
 
@@ -202,46 +203,51 @@ def _check_bytes(n_bytes: int, announced: int, path: Path) -> None:
 def _checked_meta(start: bytes, path: Path) -> tuple[str, ...]:
     """What is to be noted of a MetaImage header, once its voxels are known to be there."""
     end = re.search(rb"^ElementDataFile\s*=[^\n]*\n?", start, re.MULTILINE)
-    text = start[: end.end()].decode("latin-1") if end else ""
-    fields = {
-        key.strip(): value.strip()
-        for key, _, value in (line.partition("=") for line in text.splitlines())
-    }
-    lacking = {"NDims", "DimSize", "ElementType", "ElementDataFile"} - set(fields)
-    if end is None or lacking:
-        said = f"no {', '.join(sorted(lacking))}" if text else "no MetaImage header"
+    if end is None:
+        raise InputError(
+            f"{path}: cannot be read as MetaImage (no MetaImage header at its beginning)"
+        )
+    fields = _meta_fields(start[: end.end()].decode("latin-1"), path)
+    if lacking := {"NDims", "DimSize", "ElementType"} - set(fields):
+        said = f"no {', '.join(sorted(lacking))}"
         raise InputError(f"{path}: cannot be read as MetaImage ({said} at its beginning)")
-    if fault := _fault_of_meta(text):
-        raise InputError(f"{path}: cannot be read as MetaImage ({fault})")
     is_local = fields["ElementDataFile"] == "LOCAL"
     voxels, offset = (path, end.end()) if is_local else (voxel_file(path), 0)
     _check_meta_voxels(voxels, offset, fields, path)
-    is_placed = any(key in fields for key in ("TransformMatrix", "Orientation", "Rotation"))
-    return () if is_placed else (_GUESSED,)
+    return () if _PLACED.intersection(fields) else (_GUESSED,)
 
 
-def _fault_of_meta(text: str) -> str:
-    """What is wrong with a header that ITK's own reader would crash on; "" where nothing is."""
-    n_axes = 0
-    seen: set[str] = set()
+def _meta_fields(text: str, path: Path) -> dict[str, str]:
+    """The fields of a MetaImage header.
+
+    Raises:
+        InputError: ITK's own reader might crash on one of them.
+    """
+    fields: dict[str, str] = {}
     for line in filter(str.strip, text.split("\n")):
         field = _META_FIELD.fullmatch(line)
-        if field is None:
-            return f"{brief(line)} is no field"
-        key, value = field[1], field[2].strip()
-        if key in seen:
-            return f"{brief(key)} is there twice"
-        seen.add(key)
-        if key == "NDims":
-            n_axes = int(value) if value.isdecimal() and len(value) < 3 else 0
-            if not 1 <= n_axes <= MAX_AXES:
-                return f"NDims {brief(value)}; expected 1 to {MAX_AXES}"
-        elif key in _COUNTS:
-            if not n_axes:
-                return f"{key} before NDims"
-            if not _are_numbers(value.split(), n_axes ** _COUNTS[key]):
-                return f"{key} {brief(value)}; expected {n_axes ** _COUNTS[key]} numbers"
-    return ""
+        fault = f"{brief(line)} is no field"
+        if field is not None:
+            key, value = field[1], field[2].strip()
+            fault = f"{brief(key)} is there twice" if key in fields else _fault(key, value, fields)
+            fields[key] = value
+        if fault:
+            raise InputError(f"{path}: cannot be read as MetaImage ({fault})")
+    return fields
+
+
+def _fault(key: str, value: str, before: Mapping[str, str]) -> str:
+    """What is wrong with a field, by those before it; "" where nothing is."""
+    if key == "NDims":
+        fits = value.isdecimal() and len(value) < 3 and 1 <= int(value) <= MAX_AXES
+        return "" if fits else f"NDims {brief(value)}; expected 1 to {MAX_AXES}"
+    if key not in _COUNTS:
+        return ""
+    if "NDims" not in before:
+        return f"{key} before NDims"
+    n_numbers = int(before["NDims"]) ** _COUNTS[key]
+    fits = _are_numbers(value.split(), n_numbers)
+    return "" if fits else f"{key} {brief(value)}; expected {n_numbers} numbers"
 
 
 def _are_numbers(words: Sequence[str], n: int) -> bool:

@@ -271,7 +271,7 @@ ElementDataFile = LOCAL
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        (b"NDims = 3\n", b"", "no NDims"),
+        (b"NDims = 3\n", b"", "DimSize before NDims"),
         (b"NDims = 3\nDimSize = 2 2 2", b"DimSize = 2 2 2\nNDims = 3", "DimSize before NDims"),
         (b"ObjectType", b"Offset: 0 0 0\nObjectType", "Offset before NDims"),
         (b"NDims = 3", b"NDims = 3\x0b1", "NDims 3"),
