@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.cases.loop import QUIET
 from pipeline.cases.several import Selection
 from pipeline.errors import InputError
+from pipeline.files.images.header import FLATTEST
 from pipeline.files.images.nifti import write_volume
 from pipeline.files.images.reading import read_volume_or_zeros
 from pipeline.files.names import (
@@ -81,31 +82,51 @@ def detect(
             line.
     """
     images = _images(image, modality)
-    shape = next(iter(images.values())).shape
     _check_affine(affine)
     folder = scratch_folder()
     try:
-        source = folder / "in"
-        source.mkdir()
-        for name, voxels in images.items():
-            write_volume(source / f"{CASE}_{name}.nii", voxels, np.asarray(affine, np.float64))
-        if brain_mask is not None:
-            inside = np.asarray(brain_mask) > 0
-            if inside.shape != shape:
-                raise InputError(f"brain_mask {inside.shape}: expected the image's {shape}")
-            write_volume(source / f"{CASE}_brain_mask.nii", inside, np.asarray(affine, np.float64))
-        found = detect_files(
-            source,
-            folder / "out",
-            options=options,
-            selection=Selection(modalities=tuple(images)),
-            execution=replace(QUIET, device=device),
-        )
-        if found.failed:
-            raise InputError(next(iter(found.failed.values())))
-        return _read(folder / "out" / found.done[0], tuple(images))
+        return _detected(images, brain_mask, affine, folder, (options, device))
+    except InputError as error:
+        # Who gave arrays knows nothing of files.
+        words = {f"{folder / 'in' / CASE}_{name}.nii": name for name in (*images, "brain_mask")}
+        message = str(error)
+        for path, name in words.items():
+            message = message.replace(path, name)
+        raise InputError(message) from error
     finally:
         remove_scratch(folder)
+
+
+def _detected(
+    images: Mapping[str, np.ndarray],
+    brain_mask: np.ndarray | None,
+    affine: np.ndarray,
+    folder: Path,
+    how: tuple[DetectOptions, str | None],
+) -> Detection:
+    """By way of files in a folder of this process alone."""
+    shape = next(iter(images.values())).shape
+    options, device = how
+    placed = np.asarray(affine, np.float64)
+    source = folder / "in"
+    source.mkdir()
+    for name, voxels in images.items():
+        write_volume(source / f"{CASE}_{name}.nii", voxels, placed)
+    if brain_mask is not None:
+        inside = np.asarray(brain_mask) > 0
+        if inside.shape != shape:
+            raise InputError(f"brain_mask {inside.shape}: expected the image's {shape}")
+        write_volume(source / f"{CASE}_brain_mask.nii", inside, placed)
+    found = detect_files(
+        source,
+        folder / "out",
+        options=options,
+        selection=Selection(modalities=tuple(images)),
+        execution=replace(QUIET, device=device),
+    )
+    if found.failed:
+        raise InputError(next(iter(found.failed.values())))
+    return _read(folder / "out" / found.done[0], tuple(images))
 
 
 def _images(
@@ -144,6 +165,9 @@ def _check_affine(affine: np.ndarray) -> None:
     given = np.asarray(affine, np.float64)
     if given.shape != (4, 4) or not np.isfinite(given).all():
         raise InputError(f"affine {given.shape}: expected (4, 4) finite numbers, in millimetres")
+    edges = np.linalg.norm(given[:3, :3], axis=0)
+    if abs(np.linalg.det(given[:3, :3])) <= FLATTEST * max(float(edges.prod()), 1e-12):
+        raise InputError("affine: singular, so that voxels have no volume")
 
 
 def _read(folder: Path, modalities: tuple[str, ...]) -> Detection:

@@ -81,6 +81,13 @@ def test_a_mask_may_be_given_and_a_mapping_too(made_run: Path) -> None:
         (np.zeros((4, 4, 4)), np.eye(4), {}, "say modality="),
         ({"flair": np.zeros((4, 4, 4))}, np.eye(4), {"modality": "flair"}, "say modality="),
         (np.ones((4, 4, 4)), np.eye(3), {"modality": "flair"}, r"affine \(3, 3\)"),
+        (np.ones((4, 4, 4)), np.diag([1, 1, 0, 1]), {"modality": "flair"}, "singular"),
+        (
+            np.full((9, 9, 9), np.nan),
+            np.eye(4),
+            {"modality": "flair"},
+            "^flair: 729 voxels",
+        ),
         (np.full((4, 4, 4), "a"), np.eye(4), {"modality": "flair"}, "numbers"),
         ({"flair": np.ones((4, 4, 4)), "t1": np.ones((4, 4, 5))}, np.eye(4), {}, "one grid"),
         (np.ones((40, 40, 40)), np.eye(4), {"modality": "swi"}, "weights come with anomap"),
@@ -199,7 +206,7 @@ def test_an_installed_package_adds_methods_and_noises(
         (lambda slices, brain, grid: slices[:, :, :-1], "expected a map"),
         (lambda slices, brain, grid: slices - 5, "below 0"),
         (lambda slices, brain, grid: slices / 0, "not a number"),
-        (lambda slices, brain, grid: 1 / 0, "division by zero"),
+        (lambda slices, brain, grid: 1 / 0, "failed, ZeroDivisionError: division by zero"),
     ],
 )
 def test_a_map_that_is_none_fails_its_case_alone(

@@ -67,12 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _share_the_cores()
     with forgiving_streams() as output, stopping_on_signals() as stop:
         arguments = _parsed(argv, output)
-        arguments.lines = not (arguments.quiet or sys.stderr.isatty())
+        says_stages = not arguments.quiet
+        arguments.lines = says_stages and not sys.stderr.isatty()
         arguments.quiet |= arguments.lines  # a bar in a log file is a line a step
         _set_up_logging(debug=arguments.debug, with_lines=arguments.lines)
         with timed() as clock:
             status = _run(arguments, stop)
-        if status in (DONE, SOME_FAILED) and (stages := clock.summary()):
+        if says_stages and status in (DONE, SOME_FAILED) and (stages := clock.summary()):
             logging.getLogger("pipeline").warning("%s", stages)
         lost = _lost(output)
         return max(status, lost) if arguments.prints_all else status

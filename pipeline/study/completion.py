@@ -222,5 +222,9 @@ def _calibration_cases(model: Model) -> list[Case]:
     try:
         return cases_of_run(model, "validation")
     except InputError as error:
-        logger.warning("note: methods that the run did not calibrate get no mask: %s", error)
+        logger.warning(
+            "note: methods that the run did not calibrate get no mask (--calibrate-on HEALTHY "
+            "gives them one): %s",
+            error,
+        )
         return []

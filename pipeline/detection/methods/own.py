@@ -17,7 +17,7 @@ from pipeline.cases.grid import Grid
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.methods.kinds import RAW, PlainMethod
 from pipeline.detection.methods.table import METHODS, RAW_METHODS, fixed, raw_of
-from pipeline.errors import InputError
+from pipeline.errors import InputError, reason_of
 from pipeline.files.texts import quoted
 from pipeline.maps.scoring import Factor
 from pipeline.run.model import Model
@@ -111,9 +111,12 @@ def _mapped(
     prepared = work.prepared
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Copies: what one method changes in place is not what the next one sees.
-        made: Any = function(prepared.slices.clone(), prepared.brain.clone(), prepared.grid)
-    anomaly_map = torch.as_tensor(made).detach().cpu().float()
+        try:
+            # Copies: what one method changes in place is not what the next one sees.
+            made: Any = function(prepared.slices.clone(), prepared.brain.clone(), prepared.grid)
+            anomaly_map = torch.as_tensor(made).detach().cpu().float()
+        except Exception as error:  # whatever the function raises
+            raise InputError(f"method {name}: failed, {reason_of(error)}") from error
     if anomaly_map.shape != prepared.brain.shape:
         raise InputError(
             f"method {name}: returned {tuple(anomaly_map.shape)}; expected a map "

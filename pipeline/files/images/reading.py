@@ -24,6 +24,7 @@ from pipeline.files.images.nifti import StreamedFile, open_streamed
 from pipeline.files.images.pairs import header_of
 from pipeline.files.images.pictures import picture_affine, picture_shape, read_picture
 from pipeline.files.images.volume import Volume, VolumeHeader
+from pipeline.files.texts import count
 
 Pieces = Iterable[tuple[slice, np.ndarray]]
 
@@ -161,12 +162,13 @@ def _fill_values(out: np.ndarray, pieces: Pieces, path: Path) -> None:
             n_bad, n_beyond = n_bad + n_missing, n_beyond + n_lost - n_missing
     if n_bad:
         raise InputError(
-            f"{path}: {n_bad} voxels are NaN or infinite; replace them (numpy.nan_to_num) and retry"
+            f"{path}: {count(n_bad, 'voxel')} of NaN or infinity; replace them "
+            "(numpy.nan_to_num) and retry"
         )
     if n_beyond:
         raise InputError(
-            f"{path}: {n_beyond} voxels are beyond {np.finfo(np.float32).max:.2g}; scale the image "
-            "down (or correct the header's scl_slope) and retry"
+            f"{path}: {count(n_beyond, 'voxel')} beyond {np.finfo(np.float32).max:.2g}; scale "
+            "the image down (or correct the header's scl_slope) and retry"
         )
 
 
@@ -187,7 +189,8 @@ def _fill_labels(out: np.ndarray, pieces: Pieces, path: Path) -> None:
         out[place] = 0 if beyond else whole
     if n_bad:
         raise InputError(
-            f"{path}: {n_bad} voxels are NaN or infinite; replace them (numpy.nan_to_num) and retry"
+            f"{path}: {count(n_bad, 'voxel')} of NaN or infinity; replace them "
+            "(numpy.nan_to_num) and retry"
         )
     if rest > WHOLE_WITHIN:
         raise InputError(

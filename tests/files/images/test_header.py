@@ -119,4 +119,4 @@ def test_scaling_is_done_in_float64(tmp_path: Path) -> None:
 def test_values_beyond_float32_are_refused(tmp_path: Path) -> None:
     data = np.ones((3, 4, 5))
     data[0, 0, 0] = 1e39
-    assert "1 voxels are beyond 3.4e+38" in refusal(save(tmp_path / "a.nii", data))
+    assert "1 voxel beyond 3.4e+38" in refusal(save(tmp_path / "a.nii", data))

@@ -160,7 +160,7 @@ def test_voxels_that_are_no_numbers_are_counted(bad: float, tmp_path: Path) -> N
     data = ramp(3, 3, 3)
     data[0, 0, :2] = bad
     path = save(tmp_path / "bad.nii", data)
-    assert "2 voxels are NaN or infinite" in refusal(path)
+    assert "2 voxels of NaN or infinity" in refusal(path)
     refusal(path, read_volume_or_zeros)
     refusal(path, read_labels)
 
