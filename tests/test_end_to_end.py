@@ -286,7 +286,7 @@ def test_tumours_are_not_put_into_people_the_model_knows(
     assert "--section" in capsys.readouterr().err
     ill = ["phantom", tmp_path / "b", "--on", world / "test/tumour", "--modality", "flair"]
     assert _anomap(*ill) == 2
-    assert "none of 2" in capsys.readouterr().err
+    assert "of 2 cases none" in capsys.readouterr().err
 
 
 def test_a_benchmark_on_training_cases_is_warned_of(
@@ -358,7 +358,7 @@ def test_a_label_value_nobody_knows_is_reported(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["train", "{test}/tumour", "--modality", "flair", "-o", "{out}"], "none of 2"),
+        (["train", "{test}/tumour", "--modality", "flair", "-o", "{out}"], "of 2 cases none"),
         (["train", "{test}", "--modality", "t2", "-o", "{out}"], "t2"),
         (["train", "{test}", "--modality", "flair", "-o", "{out}", "--set", "a.b=1"], "a.b"),
         (["detect", "{test}", "--model", "{test}", "-o", "{out}"], "not a run"),

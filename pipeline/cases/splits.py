@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pipeline.cases.case import Case, Cohort
 from pipeline.errors import InputError, reason_of
 from pipeline.files.images.reading import read_labels
+from pipeline.files.texts import count
 
 
 def healthy_for_training(cohort: Cohort) -> tuple[list[Case], dict[str, str]]:
@@ -34,17 +35,29 @@ def healthy_for_training(cohort: Cohort) -> tuple[list[Case], dict[str, str]]:
     if not taken:
         reasons = "; ".join(f"{why} ({n})" for why, n in Counter(refused.values()).most_common(3))
         raise InputError(
-            f"{cohort.root}: none of {len(cohort.cases)} cases can be learnt from: {reasons}. "
+            f"{cohort.root}: of {count(len(cohort.cases), 'case')} none can be learnt from: "
+            f"{reasons}. {_advice(set(refused.values()))}"
+        )
+    return taken, refused
+
+
+NOT_SAID = "nothing says that it is healthy"
+
+
+def _advice(reasons: set[str]) -> str:
+    """What to do where no case is left: more to say, or other people to give."""
+    if NOT_SAID in reasons:
+        return (
             "Say which are healthy: --healthy where all are, a folder named healthy/ or "
             'controls/, or "healthy": true in a datalist'
         )
-    return taken, refused
+    return "Training takes people without a lesion: give their folders"
 
 
 def _why_not_healthy(case: Case) -> str:
     """The reason why a case is not for training; "" where nothing speaks against it."""
     if case.healthy is None:
-        return "nothing says that it is healthy"
+        return NOT_SAID
     if not case.healthy:
         return "it has a lesion label" if case.label else "folder, datalist or flag: not healthy"
     if case.label is None:
@@ -83,10 +96,10 @@ def split_cases(
         by_subject[case.subject].append(case)
     order = sorted(by_subject, key=lambda s: hashlib.sha256(f"{seed}:{s}".encode()).digest())
     parts, start = {}, 0
-    for name, count in _subject_counts(fractions_or_counts, len(order)).items():
-        chosen = [case for s in order[start : start + count] for case in by_subject[s]]
+    for name, n_subjects in _subject_counts(fractions_or_counts, len(order)).items():
+        chosen = [case for s in order[start : start + n_subjects] for case in by_subject[s]]
         parts[name] = sorted(chosen, key=lambda case: case.name)
-        start += count
+        start += n_subjects
     return parts
 
 

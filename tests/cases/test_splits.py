@@ -26,7 +26,7 @@ def test_a_lesion_never_enters_the_training_silently(tmp_path: Path) -> None:
     assert [case.name for case in taken] == ["a", "c", "d"]
     assert refused["b"] == "said to be healthy, but its lesion label is not empty"
     assert refused["e"].startswith("its lesion label cannot be checked")
-    with pytest.raises(InputError, match=r"none of 5 cases.*--healthy.*healthy/.*datalist"):
+    with pytest.raises(InputError, match=r"of 5 cases none .*--healthy.*healthy/.*datalist"):
         healthy_for_training(find_cases(tmp_path))
 
 
@@ -117,3 +117,13 @@ def test_each_subject_is_drawn_about_equally_often() -> None:
 def test_an_impossible_split_is_refused(shares: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"^split "):
         split_cases(VISITS, shares, seed=0)
+
+
+def test_who_gave_the_flag_is_not_told_to_give_it(tmp_path: Path) -> None:
+    """Said to be healthy, and with a lesion label that is not empty."""
+    touch(tmp_path, "a_t1.nii.gz", "b_t1.nii.gz")
+    for name in ("a", "b"):
+        nifti(tmp_path / f"{name}_seg.nii.gz", [0, 1])
+    with pytest.raises(InputError, match="people without a lesion") as refused:
+        healthy_for_training(find_cases(tmp_path, healthy=True))
+    assert "--healthy" not in str(refused.value)
