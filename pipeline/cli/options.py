@@ -146,7 +146,7 @@ def add_brain_extraction(parser: argparse.ArgumentParser) -> None:
         "--brain-extraction",
         choices=("auto", "anomap", "hd-bet", "deepbet", "none"),
         help="for heads that are not skull-stripped and have no mask: anomap's own network, HD-BET "
-        "(ten minutes a case on two cores) or deepbet (T1w); detect does it unasked (auto)",
+        "(a quarter of a minute on two cores) or deepbet (T1w); detect does it unasked (auto)",
     )
 
 
