@@ -181,7 +181,7 @@ class CaseResult(FileRecord):
     score: float | None = None
     """Mean of the highest 1 % of the map in the brain, in its units; higher is more anomalous."""
     p_value: float | None = Field(default=None, ge=0, le=1)
-    """How often a healthy case scores as high, by those that calibrate; null without any."""
+    """How often a healthy case scores as high, by those that calibrate; null of fewer than 19."""
     healthy_cases: int = 0
     """Number of cases that calibrate it."""
     brain_ml: float | None = None
