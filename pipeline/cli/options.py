@@ -209,13 +209,25 @@ def execution_of(arguments: argparse.Namespace) -> Execution:
 
 
 def check_there(paths: list[Path]) -> None:
-    """See at once, before anything slow is imported, that one of the paths is there.
+    """See at once, before anything slow is imported, that one of the paths is there, and not empty.
 
     Raises:
         InputError: none is.
     """
-    if paths and not any(map(_may_be_there, paths)):
+    there = [path for path in paths if _may_be_there(path)]
+    if paths and not there:
         raise InputError(f"{paths[0]}: no such file or folder")
+    if there and not any(map(_may_hold_files, there)):
+        raise InputError(f"{there[0]}: an empty folder; there is no file in it")
+
+
+def _may_hold_files(path: Path) -> bool:
+    """Whether it is a file, or there is one at any depth below it; links may lead to some."""
+    root = located(path)
+    return not root.is_dir() or any(
+        files or any(os.path.islink(os.path.join(folder, name)) for name in folders)
+        for folder, folders, files in os.walk(root)
+    )
 
 
 def check_model(model: Path | None, option: str = "--model ") -> None:

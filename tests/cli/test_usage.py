@@ -23,6 +23,12 @@ WRONG = [
     ("convert nope -o out", "no such file"),
     ("convert here -o a_file", "is a file"),
     ("detect nope -o out", "no such file"),
+    ("detect empty -o out", "an empty folder"),
+    ("train empty --modality t1 -o out", "an empty folder"),
+    ("benchmark empty --modality t1 -o out", "an empty folder"),
+    ("calibrate t1 empty -o out", "an empty folder"),
+    ("calibrate t8 here -o out", "no such run or bundle"),
+    ("report empty", "an empty folder"),
     ("detect here -o out --model nope", "no such run or bundle"),
     ("detect here -o out --model flaire", "did you mean flair?"),
     ("detect here -o a_file", "is a file"),
@@ -69,6 +75,8 @@ WRONG = [
 @pytest.mark.parametrize(("words", "said"), WRONG, ids=[words for words, _ in WRONG])
 def test_a_mistake_is_said_at_once(words: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "scan_flair.nii.gz").touch()
+    (tmp_path / "empty" / "inner").mkdir(parents=True)
     (tmp_path / "a_file").write_text("mine")
     command = [sys.executable, "-c", CODE, *words.split()]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -76,5 +84,5 @@ def test_a_mistake_is_said_at_once(words: str, said: str, tmp_path: Path) -> Non
     assert status == 2
     assert said in done.stderr
     assert imported == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_file", "here"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_file", "empty", "here"]
     assert (tmp_path / "a_file").read_text() == "mine"
