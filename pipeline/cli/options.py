@@ -225,7 +225,7 @@ def _may_hold_files(path: Path) -> bool:
     """Whether it is a file, or there is one at any depth below it; links may lead to some."""
     root = located(path)
     return not root.is_dir() or any(
-        files or any(os.path.islink(os.path.join(folder, name)) for name in folders)
+        files or any((Path(folder) / name).is_symlink() for name in folders)
         for folder, folders, files in os.walk(root)
     )
 
