@@ -44,10 +44,11 @@ def test_the_command_names_what_it_could_not_draw(
 def test_wrong_folders_and_scans_are_wrong_usage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
     for words, said in (
         (["nowhere"], "nowhere: no such file or folder"),
-        ([str(tmp_path / "empty")], "no maps in it"),
+        ([str(tmp_path / "other")], "no maps in it"),
         (["--scan", "none.nii.gz"], "no such file"),
     ):
         assert main(["figures", *words, "-o", str(tmp_path / "out"), "--quiet"]) == 2

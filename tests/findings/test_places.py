@@ -120,6 +120,7 @@ def test_a_folder_without_masks_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").touch()
     assert main(["findings", str(tmp_path / "out")]) == 2
     assert "no mask in it" in capsys.readouterr().err
 
