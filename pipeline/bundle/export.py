@@ -19,7 +19,14 @@ from pipeline.detection.methods.table import OURS
 from pipeline.errors import InputError, printable
 from pipeline.files.folder.disk import check_rights, check_room
 from pipeline.files.folder.parts import clear_parts_of, held
-from pipeline.files.names import CALIBRATION, COMMIT, CONFIG, RUN_RECORD
+from pipeline.files.names import (
+    BUNDLE_CARD,
+    BUNDLE_METADATA,
+    CALIBRATION,
+    COMMIT,
+    CONFIG,
+    RUN_RECORD,
+)
 from pipeline.files.provenance import PACKAGE, software
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.datalist import Datalist
@@ -35,8 +42,7 @@ from pipeline.run.model import Model, load_model
 from pipeline.run.words import NAMED, SHIPPED
 from pipeline.scores.tables import format_table
 
-METADATA, MODEL = "configs/metadata.json", f"{MODELS}/{CONFIG}"
-CARD, TERMS = "docs/README.md", "docs/data_license.txt"
+MODEL, TERMS = f"{MODELS}/{CONFIG}", "docs/data_license.txt"
 REQUIRED = (
     *("einops", "fire", "nibabel", "opensimplex", "pillow", "pydantic", "pytorch-ignite"),
     *("pyyaml", "scikit-learn", "scipy", "tensorboard", "tqdm"),
@@ -95,8 +101,8 @@ def export(
     make_network_detector(OURS, model, calibration)
     files = _texts(run, out) | _model_files(run_dir, calibration)
     summaries = {name: _summary(folder) for name, folder in (benchmarks or {}).items()}
-    files[METADATA] = _metadata(files[METADATA], model.config, summaries)
-    files[CARD] = _card(files[CARD], run_dir, model, summaries)
+    files[BUNDLE_METADATA] = _metadata(files[BUNDLE_METADATA], model.config, summaries)
+    files[BUNDLE_CARD] = _card(files[BUNDLE_CARD], run_dir, model, summaries)
     if with_source:
         files |= _source()
     elif out.resolve() in _further_bundles():
@@ -116,7 +122,7 @@ def _can_be_written(out: Path) -> bool:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError):
         return False
-    return all(any(name.endswith(f"/{end}") for name in names) for end in (METADATA, MODEL))
+    return all(any(name.endswith(f"/{end}") for name in names) for end in (BUNDLE_METADATA, MODEL))
 
 
 def _is_new_folder(out: Path) -> bool:
@@ -143,7 +149,7 @@ def _write(out: Path, files: Mapping[str, bytes]) -> None:
 
 def is_bundle(folder: Path) -> bool:
     """Whether a folder looks like a MONAI bundle."""
-    return (folder / METADATA).is_file()
+    return (folder / BUNDLE_METADATA).is_file()
 
 
 def _texts(run: Path, out: Path) -> dict[str, bytes]:
@@ -153,7 +159,9 @@ def _texts(run: Path, out: Path) -> dict[str, bytes]:
     if not told:
         return _untold(files)
     words = _files_of(told[0])
-    return files | {name: words[name] for name in (METADATA, CARD, TERMS) if name in words}
+    return files | {
+        name: words[name] for name in (BUNDLE_METADATA, BUNDLE_CARD, TERMS) if name in words
+    }
 
 
 def _further_bundles() -> list[Path]:
@@ -175,7 +183,7 @@ def _files_of(folder: Path) -> dict[str, bytes]:
 
 def _untold(files: dict[str, bytes]) -> dict[str, bytes]:
     """The frame for another's weights: nothing of what is said about ours holds for them."""
-    metadata = json.loads(files[METADATA])
+    metadata = json.loads(files[BUNDLE_METADATA])
     release = metadata["version"]
     metadata |= {
         "changelog": {release: "exported from a run of anomap"},
@@ -184,7 +192,7 @@ def _untold(files: dict[str, bytes]) -> dict[str, bytes]:
         "data_source": "not described; see docs/data_license.txt",
         "eval_metrics": {},
     }
-    card = files[CARD].decode()
+    card = files[BUNDLE_CARD].decode()
     for section, told in (
         ("run", "Not told.\n"),
         ("data", UNTOLD),
@@ -192,8 +200,8 @@ def _untold(files: dict[str, bytes]) -> dict[str, bytes]:
     ):
         card = _filled(card, section, told)
     return files | {
-        METADATA: json.dumps(metadata).encode(),
-        CARD: card.encode(),
+        BUNDLE_METADATA: json.dumps(metadata).encode(),
+        BUNDLE_CARD: card.encode(),
         TERMS: UNTOLD.encode(),
     }
 
@@ -357,7 +365,7 @@ def _filled(card: str, section: str, content: str) -> str:
     before, found, rest = card.partition(first)
     _, end, after = rest.partition(last)
     if not found or not end:
-        raise InputError(f"{CARD}: lacks the marks {first} and {last}; put them back")
+        raise InputError(f"{BUNDLE_CARD}: lacks the marks {first} and {last}; put them back")
     return f"{before}{first}\n{content}{last}{after}"
 
 
