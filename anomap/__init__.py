@@ -17,17 +17,83 @@ import importlib
 from typing import TYPE_CHECKING
 
 import pipeline
-from pipeline import __version__ as __version__
+from pipeline import __version__
 
 if TYPE_CHECKING:
-    from pipeline import *  # noqa: F403, I001 - before the names that stand for others here
-    from pipeline import detect as detect_files
     from anomap import methods, noise
-    from anomap.arrays import Detection
-    from anomap.arrays import detect as detect  # type: ignore[assignment]
+    from anomap.arrays import Detection, detect
+    from pipeline import (
+        BenchmarkOptions,
+        Compared,
+        DetectOptions,
+        EvaluateOptions,
+        Execution,
+        FigureOptions,
+        FittedRun,
+        FusionOptions,
+        InputError,
+        PhantomOptions,
+        Selection,
+        TooManyFailuresError,
+        TrainOptions,
+        ViewOptions,
+        benchmark,
+        calibrate_run,
+        compare,
+        convert,
+        demo,
+        detect_with,
+        evaluate,
+        export,
+        find_all,
+        fuse,
+        load_model,
+        make_phantoms,
+        remake_findings,
+        train,
+        write_figures,
+        write_report,
+    )
+    from pipeline import detect as detect_files
 
-__all__ = ["Detection", "detect_files", "methods", "noise"]
-__all__ += pipeline.__all__
+__all__ = [
+    "BenchmarkOptions",
+    "Compared",
+    "DetectOptions",
+    "Detection",
+    "EvaluateOptions",
+    "Execution",
+    "FigureOptions",
+    "FittedRun",
+    "FusionOptions",
+    "InputError",
+    "PhantomOptions",
+    "Selection",
+    "TooManyFailuresError",
+    "TrainOptions",
+    "ViewOptions",
+    "__version__",
+    "benchmark",
+    "calibrate_run",
+    "compare",
+    "convert",
+    "demo",
+    "detect",
+    "detect_files",
+    "detect_with",
+    "evaluate",
+    "export",
+    "find_all",
+    "fuse",
+    "load_model",
+    "make_phantoms",
+    "methods",
+    "noise",
+    "remake_findings",
+    "train",
+    "write_figures",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> object:

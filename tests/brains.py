@@ -45,6 +45,17 @@ def smooth_intensity(world: np.ndarray) -> np.ndarray:
     return 500 + 90 * np.sin(x + 0.3) + 60 * np.sin(y - 0.5) + 50 * np.cos(z + 0.2 * x)
 
 
+LESION_MM, LESION_RADIUS_MM = np.array([30.0, -12.0, 25.0]), 15
+
+
+def brain_with_lesion(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """The smooth brain with a bright ball in it, 0 outside."""
+    world = world_of(shape, affine)
+    data = np.where(inside_brain(world), smooth_intensity(world), 0.0)
+    data[((world - LESION_MM) ** 2).sum(-1) < LESION_RADIUS_MM**2] *= 1.8
+    return data
+
+
 @dataclass(frozen=True)
 class SmallBrain:
     """A skull-stripped brain on disk, and what it was made of."""

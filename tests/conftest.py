@@ -28,10 +28,10 @@ from pipeline.files.record.datalist import CaseEntry, Datalist
 from pipeline.maps.atlas import Atlas
 from pipeline.maps.placement import FRAME
 from pipeline.run.atlases import save_atlases
-from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.run.model import atlases_made_for
 from pipeline.run.presets import preset_config
 from pipeline.run.settings import dump_config, override
+from pipeline.run.words import FALSE_POSITIVE_RATES
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

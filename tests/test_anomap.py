@@ -12,10 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from brains import centred_affine, inside_brain, smooth_intensity, world_of
+from brains import brain_with_lesion, centred_affine
 from torch import Tensor
 
 import anomap
+import pipeline
 from pipeline.cases.grid import Grid
 from pipeline.cases.loop import QUIET
 from pipeline.detection.methods.choice import select_methods
@@ -29,10 +30,7 @@ AFFINE, SHAPE = centred_affine(np.diag([-4.0, -4.0, 5.0]))
 
 
 def brain() -> np.ndarray:
-    world = world_of(SHAPE, AFFINE)
-    data = np.where(inside_brain(world), smooth_intensity(world), 0.0)
-    data[((world - [30.0, -12.0, 25.0]) ** 2).sum(-1) < 15**2] *= 1.8
-    return data.astype(np.float32)
+    return brain_with_lesion(SHAPE, AFFINE).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", anomap.__all__)
@@ -40,6 +38,11 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
     value = getattr(anomap, name)
     assert name in dir(anomap)
     assert isinstance(value, str) or inspect.getdoc(value)
+
+
+def test_the_public_names_are_those_of_the_package_and_its_own() -> None:
+    own = {"Detection", "detect_files", "methods", "noise"}
+    assert set(anomap.__all__) == {*pipeline.__all__, *own}
 
 
 def test_importing_it_imports_nothing_heavy() -> None:

@@ -11,8 +11,10 @@ from pipeline.cli.options import (
     add_command,
     add_modality,
     add_overwrite,
+    check_detection,
     check_out,
     check_there,
+    detect_options_of,
     execution_of,
     finish,
     say_findings,
@@ -62,11 +64,11 @@ def add_bids(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _run_bids(arguments: argparse.Namespace) -> int:
     check_there([arguments.bids_dir])
+    check_detection(arguments)
     check_out(arguments.output_dir)
     from pipeline.cases.several import Selection
     from pipeline.study.bids.app import Labels, group_level, participant_level
     from pipeline.study.bids.derivatives import RESULTS
-    from pipeline.study.detect import DetectOptions
 
     out, execution = arguments.output_dir, execution_of(arguments)
     if arguments.analysis_level == "group":
@@ -78,13 +80,7 @@ def _run_bids(arguments: argparse.Namespace) -> int:
         arguments.bids_dir,
         out,
         labels=Labels(tuple(arguments.participant_label), tuple(arguments.session_label)),
-        options=DetectOptions(
-            model=arguments.model,
-            false_positive_rate=arguments.false_positive_rate,
-            any_scan=arguments.any_scan,
-            brain_extraction=arguments.brain_extraction,
-            seed=arguments.seed,
-        ),
+        options=detect_options_of(arguments),
         selection=Selection(modalities=arguments.modality),
         execution=execution,
     )

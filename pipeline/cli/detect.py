@@ -13,11 +13,11 @@ from pipeline.cli.options import (
     add_modality,
     add_overwrite,
     add_selection,
-    check_model,
+    check_detection,
     check_out,
     check_rate,
     check_there,
-    check_weights,
+    detect_options_of,
     execution_of,
     finish,
     in_folder,
@@ -133,27 +133,17 @@ def _slurm_part() -> tuple[int, int]:
 
 def _run_detect(arguments: argparse.Namespace) -> int:
     check_there(arguments.data)
-    check_model(arguments.model)
-    if arguments.model is None:
-        check_weights(arguments.modality)
-    check_rate(arguments.false_positive_rate)
+    check_detection(arguments)
     check_out(arguments.out)
     part = _part_of(arguments)
     with stage("start"):
-        from pipeline.study.detect import DetectOptions, detect
+        from pipeline.study.detect import detect
 
-    options = DetectOptions(
-        model=arguments.model,
-        false_positive_rate=arguments.false_positive_rate,
-        any_scan=arguments.any_scan,
-        brain_extraction=arguments.brain_extraction,
-        seed=arguments.seed,
-    )
     execution = replace(execution_of(arguments), part=part)
     detected = detect(
         arguments.data,
         arguments.out,
-        options=options,
+        options=detect_options_of(arguments),
         selection=selection_of(arguments),
         execution=execution,
     )

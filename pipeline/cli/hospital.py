@@ -11,10 +11,9 @@ from pipeline.cli.options import (
     add_modality,
     add_overwrite,
     add_selection,
-    check_model,
+    check_detection,
     check_out,
-    check_rate,
-    check_weights,
+    detect_options_of,
     execution_of,
     finish,
     say_findings,
@@ -58,25 +57,15 @@ def add_pacs(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _run_pacs(arguments: argparse.Namespace) -> int:
-    check_model(arguments.model)
-    if arguments.model is None:
-        check_weights(arguments.modality)
-    check_rate(arguments.false_positive_rate)
+    check_detection(arguments)
     check_out(arguments.out)
     from pipeline.dicom.network import peer_of
 
     peer = peer_of(arguments.server, arguments.called, arguments.calling)
     with stage("start"):
-        from pipeline.study.detect import DetectOptions
         from pipeline.study.hospital import PacsOptions, exchange
 
-    detect = DetectOptions(
-        model=arguments.model,
-        false_positive_rate=arguments.false_positive_rate,
-        any_scan=arguments.any_scan,
-        brain_extraction=arguments.brain_extraction,
-        seed=arguments.seed,
-    )
+    detect = detect_options_of(arguments)
     exchanged = exchange(
         peer,
         arguments.out,

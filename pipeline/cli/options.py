@@ -19,11 +19,20 @@ from pipeline.files.folder.ownership import claim
 from pipeline.files.names import FINDINGS_TABLE
 from pipeline.files.paths import located
 from pipeline.files.texts import count, quoted
-from pipeline.run.words import GROUPS, METHODS, NAMED, RATES, SHIPPED, STEPS
+from pipeline.run.words import (
+    FALSE_POSITIVE_RATES,
+    GROUPS,
+    METHODS,
+    NAMED,
+    SHIPPED,
+    STEPS,
+    no_weights_for,
+)
 
 if TYPE_CHECKING:
     from pipeline.cases.loop import Execution
     from pipeline.cases.several import Selection
+    from pipeline.study.detect import DetectOptions
 
 RED, GREEN = "31", "32"
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
@@ -244,17 +253,39 @@ def check_model(model: Path | None, option: str = "--model ") -> None:
     )
 
 
-def check_weights(modalities: Sequence[str] | None) -> None:
+def _check_weights(modalities: Sequence[str] | None) -> None:
     """See that weights come with anomap for one of the modalities that a user names.
 
     Raises:
         InputError: there are none.
     """
     if modalities and not set(modalities) & set(SHIPPED):
-        raise InputError(
-            f"weights come with anomap for {', '.join(SHIPPED)}; the scan is "
-            f"{', '.join(modalities)}. Give --model RUN, a training of your own"
-        )
+        raise InputError(no_weights_for(modalities))
+
+
+def check_detection(arguments: argparse.Namespace) -> None:
+    """See that weights and threshold that a detection is asked for are there.
+
+    Raises:
+        InputError: they are not.
+    """
+    check_model(arguments.model)
+    if arguments.model is None:
+        _check_weights(arguments.modality)
+    check_rate(arguments.false_positive_rate)
+
+
+def detect_options_of(arguments: argparse.Namespace) -> DetectOptions:
+    """With what is detected; it imports torch."""
+    from pipeline.study.detect import DetectOptions
+
+    return DetectOptions(
+        model=arguments.model,
+        false_positive_rate=arguments.false_positive_rate,
+        any_scan=arguments.any_scan,
+        brain_extraction=arguments.brain_extraction,
+        seed=arguments.seed,
+    )
 
 
 def check_rate(rate: float | None) -> None:
@@ -263,7 +294,7 @@ def check_rate(rate: float | None) -> None:
     Raises:
         InputError: it is not.
     """
-    low, high = RATES
+    low, high = min(FALSE_POSITIVE_RATES), max(FALSE_POSITIVE_RATES)
     if rate is not None and not low <= rate <= high:
         raise InputError(
             f"a false-positive rate between {low:g} and {high:g} is calibrated; got {rate:g}"

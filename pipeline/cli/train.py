@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
     parser.add_argument(
         "--noise",
-        choices=_noises(),
+        choices=_KnownNoises(),
         help="that is added in training (default: simplex); installed packages add others",
     )
     parser.add_argument("--epochs", type=int, help="passes (default: the preset's)")
@@ -62,8 +63,15 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_run_train)
 
 
-def _noises() -> tuple[str, ...]:
-    return (*NOISES, *entry_points.names_of_group(entry_points.NOISES))
+class _KnownNoises:
+    """Names of noises; those of installed packages are looked for only if others are asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in NOISES or name in tuple(self)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from NOISES
+        yield from entry_points.names_of_group(entry_points.NOISES)
 
 
 def _add_further(parser: argparse.ArgumentParser) -> None:

@@ -20,8 +20,8 @@ from pipeline.errors import InputError
 from pipeline.files.names import CALIBRATION
 from pipeline.files.record.calibration import Calibration, MadeFor, MethodCalibration
 from pipeline.noise.noises import derive_seed
-from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.run.model import Model
+from pipeline.run.words import FALSE_POSITIVE_RATES
 from pipeline.scores.case_metrics import top_mean
 from pipeline.scores.intervals import mean_ci
 from pipeline.scores.quantiles import PooledSamples

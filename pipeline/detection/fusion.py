@@ -31,7 +31,7 @@ from pipeline.files.record.result import CaseResult, InputFile, Provenance, Thre
 from pipeline.files.writing import make_folder
 from pipeline.maps.rarity import RULES, surprise
 from pipeline.maps.scoring import half_height, threshold_map
-from pipeline.run.config import FALSE_POSITIVE_RATES
+from pipeline.run.words import FALSE_POSITIVE_RATES
 from pipeline.scores.case_metrics import top_mean
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -151,6 +152,22 @@ class AtlasBuilder:
         self._count = self._count + inside
         self._total, self._square = self._total + in_frame, self._square + in_frame**2
         self.n_cases += 1
+
+    def __add__(self, other: AtlasBuilder) -> AtlasBuilder:
+        """One that has taken in the brains of both; neither is changed.
+
+        Raises:
+            ValueError: they hold other quantities, or frames of another extent.
+        """
+        if not (self.n_cases and other.n_cases):
+            return copy(self if self.n_cases else other)
+        if self.extent != other.extent or len(self._total) != len(other._total):
+            raise ValueError("only sums over the same quantities in the same frame can be joined")
+        both = AtlasBuilder(self.extent)
+        both.n_cases = self.n_cases + other.n_cases
+        both._count = self._count + other._count
+        both._total, both._square = self._total + other._total, self._square + other._square
+        return both
 
     def build(self, *, sigma_mm: float, min_spread: float) -> Atlas:
         """The atlas of the brains so far.

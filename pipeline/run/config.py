@@ -30,6 +30,7 @@ from pipeline.files.limits import (
 from pipeline.files.texts import brief, quoted
 from pipeline.maps.scoring import RESIDUALS
 from pipeline.noise.noises import NOISES, VolumeNoise, make_noise, noise_kind
+from pipeline.run.words import FALSE_POSITIVE_RATES
 
 LOSSES = ("l2", "l1")
 RECONSTRUCTIONS = ("one_shot", "chain", "ddim", "clean")
@@ -150,7 +151,6 @@ class DetectionConfig:
     half_height: float = 0.0
 
 
-FALSE_POSITIVE_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """The rates at which thresholds are tabulated."""
 
 _TINY, _MANY, _SEEDS = 1e-9, 1e9, 2**63 - 1

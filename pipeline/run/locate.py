@@ -20,7 +20,7 @@ from pipeline.files.names import ATLASES, CALIBRATION, CONFIG, LOSSES, RUN_RECOR
 from pipeline.files.provenance import PACKAGE
 from pipeline.files.scratch import remove_scratch, scratch_folder
 from pipeline.files.texts import brief, quoted
-from pipeline.run.words import NAMED, SHIPPED
+from pipeline.run.words import NAMED, SHIPPED, no_weights_for
 
 MODELS = "models"
 """The folder of a bundle that is a run folder."""
@@ -55,11 +55,7 @@ def shipped_run(modalities: Iterable[str]) -> Path:
     for modality, name in SHIPPED.items():
         if modality in at_hand:
             return bundle_dir(name) / MODELS
-    raise InputError(
-        f"weights come with anomap for {', '.join(SHIPPED)}; the scan is "
-        f"{', '.join(at_hand) or 'of unknown modality: say --modality'}. Give --model RUN, a "
-        "training of your own"
-    )
+    raise InputError(no_weights_for(at_hand))
 
 
 def is_shipped(run: Path) -> bool:

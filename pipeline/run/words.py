@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 SHIPPED = {
     "flair": "simplex_ddpm_brain",
     "t2": "simplex_ddpm_brain_t2",
@@ -15,8 +17,8 @@ PRESETS = ("tiny", "small", "base", "paper", "picture")
 """Names in `pipeline.run.presets`."""
 NOISES = ("simplex", "gaussian", "coarse", "mixed")
 """Names in `pipeline.noise.noises`; packages add others."""
-RATES = (0.001, 0.1)
-"""Lowest and highest false-positive rate that is calibrated."""
+FALSE_POSITIVE_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""At which thresholds are tabulated."""
 METHODS = (
     *("anomap", "no_network", "atlas_ssim", "intensity", "intensity_dark", "normative"),
     *("blur_residual", "lesion_network", "brain_damage", "gaussian_one_shot", "dae"),
@@ -51,6 +53,15 @@ SETTINGS = {
     ),
 }
 """Keys of ``config.yaml`` by section."""
+
+
+def no_weights_for(modalities: Sequence[str]) -> str:
+    """That no weights come with anomap for a scan of these modalities, and what to do."""
+    known = ", ".join(modalities) or "of unknown modality: say --modality"
+    return (
+        f"weights come with anomap for {', '.join(SHIPPED)}; the scan is {known}. Give --model "
+        "RUN, a training of your own"
+    )
 
 
 def is_setting(dotted: str) -> bool:

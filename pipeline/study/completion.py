@@ -81,7 +81,7 @@ def complete_run(
     if not _is_calibrated(model):
         calibration, uncalibrated = calibrate(
             cases_of_run(model, "validation"),
-            _own_methods(model),
+            own_methods(model),
             {model.noise: model},
             transforms,
             seed=config.seed,
@@ -110,7 +110,7 @@ def is_complete(run_dir: Path) -> bool:
     return bool(model.atlases) and _is_calibrated(model, former=True)
 
 
-def _own_methods(model: Model) -> list[str]:
+def own_methods(model: Model) -> list[str]:
     """The methods that a run can do by itself."""
     wanted = [name for name, method in METHODS.items() if method.by_default]
     return runnable(wanted, {model.noise: model})[0]
@@ -132,7 +132,7 @@ def _is_calibrated(model: Model, *, former: bool = False) -> bool:
         return False
     models = {model.noise: model}
     tables = calibration.methods
-    names = [name for name in _own_methods(model) if name in tables or not former]
+    names = [name for name in own_methods(model) if name in tables or not former]
     return bool(names) and all(
         name in tables and _stands(tables[name], METHODS[name].ready(models), models, former=former)
         for name in names

@@ -14,7 +14,7 @@ import tracemalloc
 import numpy as np
 
 from pipeline.detection.calibration import tabulate
-from pipeline.run.config import FALSE_POSITIVE_RATES
+from pipeline.run.words import FALSE_POSITIVE_RATES
 
 N_TIMED = 3
 """Cases that the former way is timed on."""

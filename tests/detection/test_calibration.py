@@ -29,12 +29,11 @@ from pipeline.detection.methods.table import METHODS
 from pipeline.errors import InputError, TooManyFailuresError
 from pipeline.files.images.nifti import write_volume
 from pipeline.files.record.calibration import Calibration, MethodCalibration
-from pipeline.run.config import FALSE_POSITIVE_RATES
 from pipeline.run.finished import changed_files
 from pipeline.run.locate import bundle_dir
 from pipeline.run.model import Model, load_model
 from pipeline.run.settings import override
-from pipeline.run.words import SHIPPED
+from pipeline.run.words import FALSE_POSITIVE_RATES, SHIPPED
 from pipeline.scores.case_metrics import top_mean
 
 MakeBrain = Callable[..., SmallBrain]

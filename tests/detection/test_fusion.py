@@ -18,7 +18,7 @@ from pipeline.detection import fusion
 from pipeline.detection.fusion import FusionOptions, fuse
 from pipeline.files.record.result import CaseResult, OutputFile
 from pipeline.maps.rarity import RULES, surprise
-from pipeline.run.config import FALSE_POSITIVE_RATES
+from pipeline.run.words import FALSE_POSITIVE_RATES
 from pipeline.scores.case_metrics import top_mean
 
 SHAPE = (30, 30, 30)

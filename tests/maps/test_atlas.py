@@ -85,6 +85,24 @@ def test_where_few_brains_had_tissue_the_nearest_known_place_counts() -> None:
     assert made.spread.min() > 0.2
 
 
+def test_sums_of_two_builders_make_the_atlas_of_all_their_brains() -> None:
+    brain = ellipsoid()
+    builders = []
+    for value in (1.0, 2.0, 6.0):
+        builder = AtlasBuilder()
+        builder.add(np.full((SHAPE[0], 1, *SHAPE[1:]), value), brain, brain)
+        builders.append(builder)
+    joined = sum(builders, AtlasBuilder()).build(sigma_mm=0, min_spread=0.1)
+    assert joined.n_cases == 3
+    np.testing.assert_allclose(joined.mean, 3.0, atol=1e-5)
+    np.testing.assert_allclose(joined.spread, np.std([1, 2, 6]), atol=1e-5)
+    assert [builder.n_cases for builder in builders] == [1, 1, 1]
+    other = AtlasBuilder(0.5)
+    other.add(np.zeros((SHAPE[0], 1, *SHAPE[1:])), brain, brain)
+    with pytest.raises(ValueError, match="same frame"):
+        _ = builders[0] + other
+
+
 def test_misuse_is_refused() -> None:
     brain = ellipsoid()
     with pytest.raises(ValueError, match="one brain at least"):

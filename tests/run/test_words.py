@@ -6,7 +6,7 @@ from pipeline.detection.methods import choice
 from pipeline.detection.methods.table import LADDER, METHODS, RAW_METHODS
 from pipeline.noise.noises import Coarse, Gaussian, Mixed, Simplex
 from pipeline.run import words
-from pipeline.run.config import FALSE_POSITIVE_RATES
+from pipeline.run.config import BOUNDS
 from pipeline.run.presets import PRESETS
 from pipeline.run.settings import to_dict
 
@@ -30,7 +30,8 @@ def test_settings_presets_noises_and_rates_are_those_of_runs() -> None:
     assert tuple(PRESETS) == words.PRESETS
     kinds = (Simplex, Gaussian, Coarse, Mixed)
     assert tuple(kind.__name__.lower() for kind in kinds) == words.NOISES
-    assert (min(FALSE_POSITIVE_RATES), max(FALSE_POSITIVE_RATES)) == words.RATES
+    low, high = min(words.FALSE_POSITIVE_RATES), max(words.FALSE_POSITIVE_RATES)
+    assert BOUNDS["detection.false_positive_rate"] == (low, high)
     assert words.is_setting("diffusion.noise_parameters.octaves")
     assert words.is_setting("training.epochs")
     assert not words.is_setting("training.epoch")

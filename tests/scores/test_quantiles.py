@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.detection.calibration import tabulate
-from pipeline.run.config import FALSE_POSITIVE_RATES
+from pipeline.run.words import FALSE_POSITIVE_RATES
 from pipeline.scores.quantiles import PooledSamples
 
 SIZES = {

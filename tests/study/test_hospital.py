@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from brains import centred_affine, inside_brain, smooth_intensity, world_of
+from brains import brain_with_lesion, centred_affine, inside_brain, world_of
 from orthanc import AET, Archive, running_orthanc
 
 from pipeline.cli.main import main
@@ -37,10 +37,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A FLAIR and a localiser; with a bright lesion."""
     folder = tmp_path_factory.mktemp("study")
     affine, shape = centred_affine(np.diag([4.0, 4.0, 5.0]))
-    world = world_of(shape, affine)
-    data = np.where(inside_brain(world), smooth_intensity(world), 0.0)
-    centre = np.array([30.0, -12.0, 25.0])
-    data[((world - centre) ** 2).sum(-1) < 15**2] *= 1.8
+    data = brain_with_lesion(shape, affine)
     studies.write_classic(folder / "flair", data, affine, study=STUDY)
     studies.write_localiser(folder / "scout", study=STUDY)
     return folder

@@ -10,21 +10,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from brains import centred_affine, inside_brain, smooth_intensity, world_of
+from brains import brain_with_lesion, centred_affine
 from image_files import itk_image
 
 from pipeline.cli.main import main
 
 AFFINE, SHAPE = centred_affine(np.diag([4.0, 4.0, 5.0]))
-LESION_MM, RADIUS_MM = np.array([30.0, -12.0, 25.0]), 15
 
 
 def brain() -> np.ndarray:
     """A FLAIR with a bright lesion, whole numbers, ``SHAPE``."""
-    world = world_of(SHAPE, AFFINE)
-    data = np.where(inside_brain(world), smooth_intensity(world), 0.0)
-    data[((world - LESION_MM) ** 2).sum(-1) < RADIUS_MM**2] *= 1.8
-    return np.rint(data)
+    return np.rint(brain_with_lesion(SHAPE, AFFINE))
 
 
 def plain(path: Path, dtype: str = "int16") -> None:

@@ -17,6 +17,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,13 +42,30 @@ from tools.timed_training import Schedule, train_for
 BAD_MASKS = ("Subj3", "Subj5", "Subj6", "Subj8", "Subj15", "Subj19", "Subj20", "Subj23")
 HELD_OUT, VALIDATED = {"t1": 24, "flair": 0}, {"t1": 20, "flair": 3}
 """People whom the shipped weights are tested and calibrated on."""
-N_CONTRASTS = 10
-"""Painted of each person."""
 REAL_SHARE = 0.2
 N_VOLUMES, N_SLICES = 4, 6
 """Of a step: brains, and slices of each."""
 Banks = tuple[list[Brain], list[Brain]]
 """Painted brains and real ones."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is painted, and how long is trained.
+
+    Attributes:
+        minutes: see `Schedule`, as is the rate.
+        contrasts: painted of each person.
+        seed: of the contrasts and the examples; a training that goes on from another one's weights
+            sees new ones under another seed.
+        start_from: weights of another training; None for a fresh network.
+    """
+
+    minutes: float
+    rate: float
+    contrasts: int
+    seed: int
+    start_from: Path | None
 
 
 # Data ---------------------------------------------------------------------------------------------
@@ -66,13 +84,13 @@ def people(root: Path, modality: str) -> list[str]:
     return [case.name for case in split_cases(cases, counts, 0)["training"]]
 
 
-def painted(folder: Path, named: tuple[int, str]) -> list[Brain]:
+def painted(folder: Path, plan: Plan, named: tuple[int, str]) -> list[Brain]:
     """All contrasts of one person."""
     number, name = named
     torch.set_num_threads(1)
     person = load_person(folder / f"{name}_T1w.nii.gz", folder / f"{name}_dseg.nii.gz")
-    rng = np.random.default_rng([7, number])
-    kinds = rng.choice(list(FAMILIES), N_CONTRASTS, p=list(FAMILIES.values()))
+    rng = np.random.default_rng([plan.seed, number])
+    kinds = rng.choice(list(FAMILIES), plan.contrasts, p=list(FAMILIES.values()))
     return [paint(person, str(kind), rng) for kind in kinds]
 
 
@@ -101,11 +119,11 @@ def fitted(stack: np.ndarray) -> np.ndarray:
     return stack[first : first + SHAPE[0]]
 
 
-def make_bank(path: Path, folder: Path, names: list[str]) -> None:
+def make_bank(path: Path, folder: Path, names: list[str], plan: Plan) -> None:
     """Paint everybody and keep the brains in a file."""
     context = get_context("fork")
     with ProcessPoolExecutor(2, mp_context=context) as pool:
-        found = list(pool.map(partial(painted, folder), enumerate(names)))
+        found = list(pool.map(partial(painted, folder, plan), enumerate(names)))
     brains = [brain for each in found for brain in each]
     part = path.with_name(f"part-{path.name}")
     np.savez(
@@ -129,7 +147,7 @@ def read_bank(path: Path) -> list[Brain]:
     return brains
 
 
-def sample(banks: Banks, shapes: list[np.ndarray], seed: tuple[int, int]) -> dict[str, np.ndarray]:
+def sample(banks: Banks, shapes: list[np.ndarray], seed: tuple[int, ...]) -> dict[str, np.ndarray]:
     """Slices of one brain; see `_slices`."""
     rng = np.random.default_rng(seed)
     among = banks[1] if banks[1] and rng.random() < REAL_SHARE else banks[0]
@@ -180,15 +198,15 @@ def _worsened(
 class Samples(torch.utils.data.IterableDataset[dict[str, np.ndarray]]):
     """Examples without end, the same from step to step whatever was broken off before."""
 
-    def __init__(self, banks: Banks, shapes: list[np.ndarray], first: int) -> None:
-        self.banks, self.shapes, self.first = banks, shapes, first
+    def __init__(self, banks: Banks, shapes: list[np.ndarray], seed: int, first: int) -> None:
+        self.banks, self.shapes, self.seed, self.first = banks, shapes, seed, first
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Example after example."""
         torch.set_num_threads(1)
         number = self.first
         while True:
-            yield sample(self.banks, self.shapes, (11, number))
+            yield sample(self.banks, self.shapes, (self.seed, 11, number))
             number += 1
 
 
@@ -206,14 +224,16 @@ def loss_of(out: Tensor, batch: dict[str, Tensor]) -> Tensor:
     return entropy + 0.5 * dice + 0.5 * away.sum() / brain.sum()
 
 
-def train(banks: Banks, shapes: list[np.ndarray], work: Path, minutes: float) -> None:
+def train(banks: Banks, shapes: list[np.ndarray], work: Path, plan: Plan) -> None:
     """Until so many minutes are spent, those before a break among them."""
     torch.manual_seed(0)
     network = LesionNetwork()
+    if plan.start_from:
+        network.load_state_dict(torch.load(plan.start_from, weights_only=True))
 
     def batches(step: int) -> Iterator[dict[str, Tensor]]:
         loader = torch.utils.data.DataLoader(
-            Samples(banks, shapes, N_VOLUMES * step),
+            Samples(banks, shapes, plan.seed, N_VOLUMES * step),
             batch_size=N_VOLUMES,
             num_workers=1,
             prefetch_factor=8,
@@ -227,7 +247,7 @@ def train(banks: Banks, shapes: list[np.ndarray], work: Path, minutes: float) ->
             out = network(batch["slab"])
         return loss_of(out.float(), batch)
 
-    schedule = Schedule(minutes, floor=0.01, decay=0.998)
+    schedule = Schedule(plan.minutes, plan.rate, floor=0.01, decay=0.998)
     train_for(schedule, network, batches, loss, work / LESION_NETWORK)
 
 
@@ -238,9 +258,14 @@ def main() -> None:
     parser.add_argument("--shapes", type=Path, required=True)
     parser.add_argument("--flair", type=Path)
     parser.add_argument("--minutes", type=float, default=100)
+    parser.add_argument("--rate", type=float, default=2e-3, help="the highest learning rate")
+    parser.add_argument("--contrasts", type=int, default=10, help="painted of each person")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--start-from", type=Path, help="weights of another training")
     parser.add_argument("work", type=Path)
     arguments = parser.parse_args()
     work: Path = arguments.work
+    plan = Plan(*(getattr(arguments, field.name) for field in fields(Plan)))
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     chosen = {"t1": people(arguments.parcellated, "t1")}
@@ -248,7 +273,7 @@ def main() -> None:
         chosen["flair"] = people(arguments.flair, "flair")
     (work / "people.json").write_text(json.dumps(chosen, indent=1))
     if not (work / "bank.npz").is_file():
-        make_bank(work / "bank.npz", arguments.parcellated, chosen["t1"])
+        make_bank(work / "bank.npz", arguments.parcellated, chosen["t1"], plan)
     roots = {"t1": arguments.parcellated, "flair": arguments.flair}
     banks = (
         read_bank(work / "bank.npz"),
@@ -259,7 +284,7 @@ def main() -> None:
         ],
     )
     print(f"{len(banks[0])} painted brains, {len(banks[1])} real ones", flush=True)
-    train(banks, load_shapes(arguments.shapes), work, arguments.minutes)
+    train(banks, load_shapes(arguments.shapes), work, plan)
 
 
 if __name__ == "__main__":

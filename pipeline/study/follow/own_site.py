@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,8 +17,7 @@ from pipeline.cases.several import Paths, Selection
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import Measured, Sampling, calibration_from, measure_healthy
 from pipeline.detection.case_work import CaseWork
-from pipeline.detection.methods.choice import runnable, select_methods
-from pipeline.detection.methods.table import METHODS, OURS
+from pipeline.detection.methods.table import OURS
 from pipeline.detection.normative import (
     INTENSITY,
     MIN_SPREAD,
@@ -42,6 +41,7 @@ from pipeline.run.atlases import save_atlases
 from pipeline.run.finished import calibration_of, record_files
 from pipeline.run.model import Model, atlases_made_for, load_model, usable_device
 from pipeline.stages import stage
+from pipeline.study.completion import own_methods
 from pipeline.study.selection import find_said, healthy_of
 
 LEAST, ADVISED = 5, 10
@@ -169,21 +169,19 @@ def _atlases(
 ) -> tuple[_Atlases, dict[str, str]]:
     prior = model.atlases[INTENSITY]
     n_parts = min(FOLDS, len(cases))
-    whole = AtlasBuilder(prior.extent)
-    without = [AtlasBuilder(prior.extent) for _ in range(n_parts)]
+    parts = [AtlasBuilder(prior.extent) for _ in range(n_parts)]
 
     def add(numbered: tuple[int, Case]) -> None:
         number, case = numbered
         prepared = healthy_prepared(case, transforms)
         placement = placement_of(CaseWork(prepared), model, prior)
-        for part, builder in enumerate([*without, whole]):
-            if part != number % n_parts:
-                builder.add(prepared.slices.numpy(), *masks_of(prepared), placement)
+        parts[number % n_parts].add(prepared.slices.numpy(), *masks_of(prepared), placement)
 
     items = {case.name: (number, case) for number, case in enumerate(cases)}
     failed = each_case(items, add, description="atlas", execution=execution).failed
 
-    def blend(builder: AtlasBuilder) -> Atlas:
+    def blend(among: Iterable[AtlasBuilder]) -> Atlas:
+        builder = sum(among, AtlasBuilder(prior.extent))
         if not builder.n_cases:
             return prior
         own = builder.build(
@@ -191,7 +189,8 @@ def _atlases(
         )
         return blended(prior, own, PRIOR_CASES)
 
-    return _Atlases(blend(whole), tuple(map(blend, without))), failed
+    without = (blend(other for other in parts if other is not part) for part in parts)
+    return _Atlases(blend(parts), tuple(without)), failed
 
 
 def _written(before: Model, run: Path, atlas: Atlas) -> Model:
@@ -210,8 +209,7 @@ def _thresholds(
 ) -> tuple[HealthyRates, ...]:
     """Write the calibration; what it and the one before mean on these people."""
     noise, seed = after.noise, after.config.seed
-    wanted = [name for name in select_methods(None) if METHODS[name].by_default]
-    names = runnable(wanted, {noise: after})[0]
+    names = own_methods(after)
 
     def measure(people: Sequence[Case], methods: Sequence[str], model: Model) -> _Kept:
         found = measure_healthy(
