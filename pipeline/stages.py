@@ -11,7 +11,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -89,6 +89,14 @@ def stage(name: str) -> Iterator[None]:
         if clock.inner:
             clock.inner[-1] += spent
         event("stage", stage=name, seconds=round(own, 3), memory_mib=peak_memory_mib())
+
+
+def add_seconds(seconds: Mapping[str, float]) -> None:
+    """Count seconds of stages that were spent in another process."""
+    clock = _CLOCK.get()
+    if clock is not None:
+        for name, spent in seconds.items():
+            clock.seconds[name] = clock.seconds.get(name, 0.0) + spent
 
 
 def event(what: str, **fields: object) -> None:

@@ -6,12 +6,13 @@ case's name. An interruption by the user goes through, and what is finished stay
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -24,7 +25,8 @@ from pipeline.errors import (
     reason_of,
 )
 from pipeline.files.texts import count
-from pipeline.stages import event, of_case
+from pipeline.stages import add_seconds, event, of_case
+from pipeline.workers import Crew, repeat, spread_over
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,6 +45,7 @@ class Execution:
         lines: log lines of progress, as for a file in which a bar is of no use.
         part: ``(number, parts)``: of the cases, in the order of their names, those whose place is
             ``number`` modulo ``parts``; for detection, which leaves the others to other processes.
+        crew: who does it: this process, several of this machine, or a cluster.
     """
 
     progress: bool = True
@@ -51,6 +54,7 @@ class Execution:
     device: str | None = None
     lines: bool = False
     part: tuple[int, int] = (0, 1)
+    crew: Crew = Crew()
 
     def __post_init__(self) -> None:
         number, parts = self.part
@@ -84,7 +88,7 @@ class Failures:
     reasons: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
-    def catching(self, name: str) -> Iterator[None]:
+    def catching(self, name: str) -> Generator[None]:
         """Keep an error of what stands inside as the reason of a case.
 
         Raises:
@@ -158,20 +162,45 @@ class ProgressLines:
         start: of each line.
         total: number of things.
         unit: what a thing is called.
+        hidden: nothing is logged.
     """
 
     start: str
     total: int
     unit: str
+    hidden: bool = False
     _said: float = field(default_factory=time.monotonic)
 
     def say(self, number: int) -> None:
         """Log a line before thing ``number``, from 0, if one is due."""
+        if self.hidden:
+            return
         if number == 0 and self.total > 1:
             logger.info("%s%s", self.start, count(self.total, self.unit))
         elif time.monotonic() - self._said >= SECONDS_A_LINE:
             logger.info("%s%d of %s", self.start, number, count(self.total, self.unit))
             self._said = time.monotonic()
+
+
+def _nothing(name: str, value: object) -> None:
+    """What is done after most work."""
+
+
+@dataclass(frozen=True)
+class Apart(Generic[T, R]):
+    """Work that changes nothing but files of its own case, so that other processes may do it.
+
+    Attributes:
+        work: of a case.
+        then: done in this process with name and value of each case, one after the other.
+    """
+
+    work: Callable[[T], R]
+    then: Callable[[str, R], None] = _nothing
+
+    def __call__(self, item: T) -> R:
+        """Do the work."""
+        return self.work(item)
 
 
 def each_case(
@@ -187,22 +216,61 @@ def each_case(
     Args:
         items: name of a case -> what the work gets.
         work: raises `InputError` for what the user can mend; anything else counts as a failure of
-            that case too.
+            that case too. Where it is `Apart`, the execution's crew does it.
         description, unit: of the progress bar.
-        execution: its ``progress`` and ``max_failures``.
+        execution: its ``progress``, ``max_failures`` and ``crew``.
 
     Raises:
         TooManyFailuresError: more cases failed than are allowed.
         FullDiskError: nothing more can be written; what is done stays.
+        InputError: the cluster was lost.
     """
     done: dict[str, R] = {}
     failures = Failures(execution.max_failures)
-    bar = tqdm(items.items(), desc=description, unit=unit, disable=not execution.progress)
-    lines = ProgressLines(f"{description}: ", len(items), unit) if execution.lines else None
-    for number, (name, item) in enumerate(bar):
-        if lines is not None:
+    lines = ProgressLines(f"{description}: ", len(items), unit, hidden=not execution.lines)
+    apart = work if isinstance(work, Apart) else Apart(work)
+    crew = execution.crew if apart is work and len(items) > 1 else Crew()
+    bar = tqdm(total=len(items), desc=description, unit=unit, disable=not execution.progress)
+    finish = _alone if crew.is_this_process else _together
+    with bar, contextlib.closing(finish(items, apart.work, failures, crew)) as finished:
+        for number in range(len(items)):
             lines.say(number)
+            name, values = next(finished)
+            with of_case(name), failures.catching(name):
+                for value in values:
+                    apart.then(name, value)
+                    done[name] = value
+                    event(f"{unit} done", step=description)
+            bar.update()
+    return Outcomes({name: done[name] for name in items if name in done}, failures.reasons)
+
+
+_Finished = Generator[tuple[str, list[R]]]
+"""Names with what the work returned, nothing where it failed."""
+
+
+def _alone(
+    items: Mapping[str, T], work: Callable[[T], R], failures: Failures, crew: Crew
+) -> _Finished[R]:
+    """In this process, one after the other."""
+    for name, item in items.items():
+        values: list[R] = []
         with of_case(name), failures.catching(name):
-            done[name] = work(item)
-            event(f"{unit} done", step=description)
-    return Outcomes(done, failures.reasons)
+            values.append(work(item))
+        yield name, values
+
+
+def _together(
+    items: Mapping[str, T], work: Callable[[T], R], failures: Failures, crew: Crew
+) -> _Finished[R]:
+    """By a crew, as they are done; errors as of `Failures.catching`."""
+    with contextlib.closing(spread_over(work, items, crew)) as reports:
+        for name, report in reports:
+            with of_case(name):
+                repeat(report.said)
+                add_seconds(report.seconds)
+                if report.disk_is_full:
+                    raise FullDiskError(report.reason)
+                if report.reason:
+                    failures.add(name, report.reason)
+            yield name, [] if report.reason else [cast(R, report.value)]

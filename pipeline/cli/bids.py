@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.cli.options import (
+from pipeline.cli.common.checks import check_detection, check_out, check_there
+from pipeline.cli.common.ending import finish, say_findings
+from pipeline.cli.common.meaning import detect_options_of, execution_of
+from pipeline.cli.common.parsers import (
     Commands,
     add_brain_extraction,
     add_command,
     add_modality,
     add_overwrite,
-    check_detection,
-    check_out,
-    check_there,
-    detect_options_of,
-    execution_of,
-    finish,
-    say_findings,
 )
 from pipeline.files.texts import count
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.cli.options import (
-    DONE,
+from pipeline.cli.common.checks import check_out, check_there
+from pipeline.cli.common.ending import DONE, finish
+from pipeline.cli.common.meaning import execution_of, selection_of
+from pipeline.cli.common.parsers import (
     Commands,
     add_brain_extraction,
     add_command,
+    add_crew,
     add_modality,
     add_selection,
-    check_out,
-    check_there,
-    execution_of,
-    finish,
-    selection_of,
 )
 from pipeline.files.texts import count
 
@@ -113,6 +111,7 @@ def add_phantom(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--section", help="of a datalist given with --on")
     parser.add_argument("--leave-out", default="", metavar="NAMES", help="cases of --on not to use")
     add_brain_extraction(parser)
+    add_crew(parser)
     parser.set_defaults(run=_run_phantom, healthy=True)
 
 

@@ -7,22 +7,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.cli.options import (
+from pipeline.cli.common.checks import check_detection, check_out, check_rate, check_there
+from pipeline.cli.common.ending import finish, in_folder, say_findings
+from pipeline.cli.common.meaning import detect_options_of, execution_of, selection_of
+from pipeline.cli.common.parsers import (
     Commands,
     add_command,
+    add_crew,
     add_modality,
     add_overwrite,
     add_selection,
-    check_detection,
-    check_out,
-    check_rate,
-    check_there,
-    detect_options_of,
-    execution_of,
-    finish,
-    in_folder,
-    say_findings,
-    selection_of,
 )
 from pipeline.errors import InputError
 from pipeline.stages import stage
@@ -68,6 +62,7 @@ def add_detect(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_overwrite(parser)
     _add_parts(parser)
     add_selection(parser)
+    add_crew(parser)
     parser.set_defaults(run=_run_detect, brain_extraction="auto")
 
 
@@ -188,6 +183,7 @@ def add_fuse(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="of the threshold, at most (default 0.01)",
     )
     add_overwrite(parser)
+    add_crew(parser)
     parser.set_defaults(run=_run_fuse)
 
 

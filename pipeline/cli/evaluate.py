@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.cli.options import (
-    Commands,
-    add_command,
-    add_modality,
-    add_overwrite,
-    add_selection,
+from pipeline.cli.common.checks import (
     check_methods,
     check_model,
     check_out,
     check_rate,
     check_there,
-    execution_of,
-    finish,
-    selection_of,
-    to_look_at,
+)
+from pipeline.cli.common.ending import finish, to_look_at
+from pipeline.cli.common.meaning import execution_of, selection_of
+from pipeline.cli.common.parsers import (
+    Commands,
+    add_command,
+    add_crew,
+    add_modality,
+    add_overwrite,
+    add_selection,
 )
 from pipeline.files.names import TABLE
 
@@ -49,6 +50,7 @@ def add_evaluate(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, help="instead of that in result.json")
     add_modality(parser, required=False)
     add_selection(parser)
+    add_crew(parser)
     parser.set_defaults(run=_run_evaluate)
 
 
@@ -111,6 +113,7 @@ def add_benchmark(commands: Commands, common: argparse.ArgumentParser) -> None:
     add_overwrite(parser)
     parser.add_argument("--false-positive-rate", type=float, help="of the threshold (default 0.01)")
     add_selection(parser)
+    add_crew(parser)
     parser.set_defaults(run=_run_benchmark)
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.cli.options import (
-    Commands,
-    add_command,
-    check_there,
-    execution_of,
-    finish,
-    say_findings,
-)
+from pipeline.cli.common.checks import check_there
+from pipeline.cli.common.ending import finish, say_findings
+from pipeline.cli.common.meaning import execution_of
+from pipeline.cli.common.parsers import Commands, add_command, add_crew
 from pipeline.errors import one_line
 from pipeline.files.names import COMPARISON_PICTURE, FINDINGS_TABLE
 from pipeline.files.texts import count
@@ -30,6 +26,7 @@ def add_findings(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out", type=Path, metavar="OUT", help="of detect or fuse, or the folder of one case"
     )
+    add_crew(parser)
     parser.set_defaults(run=_run_findings)
 
 

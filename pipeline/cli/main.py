@@ -15,15 +15,8 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.cli import bids, cohorts, detect, evaluate, follow, hospital, share, train
-from pipeline.cli.options import (
-    DONE,
-    SOME_FAILED,
-    WRONG_USAGE,
-    OneLineParser,
-    ToStandardError,
-    common_options,
-    complain,
-)
+from pipeline.cli.common.ending import DONE, SOME_FAILED, WRONG_USAGE, ToStandardError, complain
+from pipeline.cli.common.parsers import OneLineParser, common_options
 from pipeline.cli.stopping import Stop, stopping_on_signals
 from pipeline.cli.streams import ForgivingStream, forgiving_streams
 from pipeline.errors import TooManyFailuresError, interruption_in, printable, reason_of, user_error

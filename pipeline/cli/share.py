@@ -5,17 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.cli.options import (
-    DONE,
-    Commands,
-    add_command,
-    check_model,
-    check_out,
-    check_there,
-    execution_of,
-    finish,
-    names_of,
-)
+from pipeline.cli.common.checks import check_model, check_out, check_there
+from pipeline.cli.common.ending import DONE, finish
+from pipeline.cli.common.meaning import execution_of
+from pipeline.cli.common.parsers import Commands, add_command, names_of
 from pipeline.errors import InputError
 from pipeline.files.names import CAPTIONS
 from pipeline.files.texts import count

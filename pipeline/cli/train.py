@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import entry_points
-from pipeline.cli.options import (
+from pipeline.cli.common.checks import check_model, check_out, check_there
+from pipeline.cli.common.ending import finish
+from pipeline.cli.common.meaning import execution_of, selection_of
+from pipeline.cli.common.parsers import (
     Commands,
     add_command,
+    add_crew,
     add_modality,
     add_selection,
-    check_model,
-    check_out,
-    check_there,
-    execution_of,
-    finish,
     meant,
-    selection_of,
 )
 from pipeline.errors import InputError
 from pipeline.files.limits import MAX_QUOTED
@@ -60,6 +58,7 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
     parser.add_argument("--hold-out", type=int, default=0, help="subjects not to touch at all")
     _add_further(parser)
     add_selection(parser)
+    add_crew(parser)
     parser.set_defaults(run=_run_train)
 
 
@@ -171,6 +170,7 @@ def add_calibrate(commands: Commands, common: argparse.ArgumentParser) -> None:
         "-o", "--out", type=Path, required=True, metavar="RUN", help="folder of the new run"
     )
     add_selection(parser)
+    add_crew(parser)
     parser.set_defaults(run=_run_calibrate, brain_extraction="auto")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.cases.case import Case
-from pipeline.cases.loop import Execution, Outcomes, each_case
+from pipeline.cases.loop import Apart, Execution, Outcomes, each_case
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.case_work import CaseWork, measured_map
 from pipeline.detection.methods.kinds import ReadyMethod
@@ -183,7 +183,7 @@ def measure_healthy(
         return measured
 
     by_name = {case.name: case for case in cases}
-    return each_case(by_name, measure, description="calibrating", execution=execution)
+    return each_case(by_name, Apart(measure), description="calibrating", execution=execution)
 
 
 def calibration_from(

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from pipeline.cases.case import Case
-from pipeline.cases.loop import Execution, each_case
+from pipeline.cases.loop import Apart, Execution, each_case
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.detector import Detector, input_files
@@ -115,7 +115,9 @@ def detect_cases(
             detect_case(work, detectors[name], folders[name], record)
 
     by_name = {case.name: case for case in cases}
-    return each_case(by_name, detect_all, description=description, execution=execution).failed
+    return each_case(
+        by_name, Apart(detect_all), description=description, execution=execution
+    ).failed
 
 
 def recorded_inputs(folder: Path) -> tuple[InputFile, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import __version__
-from pipeline.cases.loop import Execution, each_case
+from pipeline.cases.loop import Apart, Execution, each_case
 from pipeline.cases.several import as_paths
 from pipeline.detection.detect import DetectedCases, begin_anew, is_done
 from pipeline.detection.methods.table import OURS
@@ -119,7 +119,7 @@ def fuse(
             _fuse_case(inputs, folder, options, overwrite=execution.overwrite)
 
     todo = {name: name for name in common}
-    outcomes = each_case(todo, fuse_one, description="fusing", execution=execution)
+    outcomes = each_case(todo, Apart(fuse_one), description="fusing", execution=execution)
     return DetectedCases(out_dir, tuple(outcomes.done), incomplete | outcomes.failed)
 
 

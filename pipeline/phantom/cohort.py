@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cases.case import Case
-from pipeline.cases.loop import Execution, each_case
+from pipeline.cases.loop import Apart, Execution, each_case
 from pipeline.errors import InputError
 from pipeline.files.case_name import case_folder
 from pipeline.files.folder.disk import FLOOR
@@ -253,15 +253,19 @@ def _write_missing(
     for image in (path for job in missing.values() for path in job.paths):
         check_ours(image)
 
-    def write(job: _Job) -> None:
-        nonlocal record
+    def write(job: _Job) -> CaseFacts:
         made = job.make()
         for volume_path, volume in zip(job.paths, made.volumes, strict=True):
             write_volume(volume_path, volume, made.affine)
-        record = record.with_case(job.name, made.facts)
+        return made.facts
+
+    def keep(name: str, facts: CaseFacts) -> None:
+        nonlocal record
+        record = record.with_case(name, facts)
         record.write(path)
 
-    failed = each_case(missing, write, description=description, execution=execution).failed
+    work = Apart(write, then=keep)
+    failed = each_case(missing, work, description=description, execution=execution).failed
     record.model_copy(update={"failed": failed}).write(path)
     if jobs and not record.cases:
         raise InputError(f"no case could be used; the first said: {next(iter(failed.values()))}")

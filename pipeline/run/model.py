@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,11 +48,25 @@ class Model:
     atlases: Mapping[str, Atlas] = field(default_factory=dict)
     atlases_sha256: str | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to another process by the CPU; see `_arrived`."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.device.type != "cpu":
+            values["network"] = copy.deepcopy(self.network).cpu()
+        named = None if self.device == default_device() else self.device
+        return _arrived, (values, named)
+
     @property
     def noise(self) -> str:
         """Name of the noise that perturbs a scan; a network of mixed noises gets simplex."""
         name = self.config.diffusion.noise
         return "simplex" if name == "mixed" else name
+
+
+def _arrived(values: dict[str, Any], named: torch.device | None) -> Model:
+    """A model in the process that it travelled to, on the device that was named or the best one."""
+    device = named or default_device()
+    return Model(**{**values, "network": values["network"].to(device), "device": device})
 
 
 def make_scheduler(config: DiffusionConfig) -> SimplexDDPMScheduler:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.cases.case import Case
 from pipeline.cases.labels import label_regions
-from pipeline.cases.loop import Execution, each_case
+from pipeline.cases.loop import Apart, Execution, each_case
 from pipeline.errors import InputError, printable
 from pipeline.files.case_name import case_folder
 from pipeline.files.images.formats import is_picture
@@ -171,26 +171,27 @@ def evaluate_folder(
     """
     if not out_dir.is_dir():
         raise InputError(f"{out_dir}: no such folder; it should hold <case>/anomaly.nii.gz")
-    pooled = ScoreHistogram.empty()
 
-    def score(case: Case) -> tuple[CaseScores, Threshold]:
-        nonlocal pooled
+    def score(case: Case) -> tuple[CaseScores, Threshold, ScoreHistogram]:
         folder = case_folder(out_dir, case.name)
         result = CaseResult.of(folder) or CaseResult()
         scored, used = _load(folder, case, result, scoring)
         scores = score_case(scored, case, result)
+        of_voxels = ScoreHistogram.empty()
         if scored.is_marked:
-            pooled += ScoreHistogram.of(scored.scores, scored.lesion)
-        return scores, used
+            of_voxels = ScoreHistogram.of(scored.scores, scored.lesion)
+        return scores, used, of_voxels
 
     by_name = {case.name: case for case in cases}
-    outcomes = each_case(by_name, score, description=f"score {method}", execution=execution)
+    description = f"score {method}"
+    outcomes = each_case(by_name, Apart(score), description=description, execution=execution)
+    done = outcomes.done.values()
     return MethodScores(
         method,
-        tuple(scores for scores, _ in outcomes.done.values()),
+        tuple(scores for scores, _, _ in done),
         outcomes.failed,
-        pooled,
-        _common(scoring.threshold, [used for _, used in outcomes.done.values()]),
+        ScoreHistogram.sum_of([histogram for _, _, histogram in done]),
+        _common(scoring.threshold, [used for _, used, _ in done]),
         scoring.seed,
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +75,11 @@ class ScoreHistogram:
         ]
         filled = np.flatnonzero(counts[0] + counts[1])
         return cls(filled.astype(np.uint32), counts[0][filled], counts[1][filled])
+
+    @classmethod
+    def sum_of(cls, histograms: Sequence[ScoreHistogram]) -> ScoreHistogram:
+        """All of them counted together."""
+        return functools.reduce(operator.add, histograms, cls.empty())
 
     def __add__(self, other: ScoreHistogram) -> ScoreHistogram:
         keys, where = np.unique(np.concatenate([self.keys, other.keys]), return_inverse=True)

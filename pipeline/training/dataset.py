@@ -26,7 +26,7 @@ from torch.utils.data import Dataset, Sampler
 from pipeline import __version__
 from pipeline.cases.case import Case
 from pipeline.cases.listing import file_hashes
-from pipeline.cases.loop import Execution, each_case
+from pipeline.cases.loop import Apart, Execution, each_case
 from pipeline.cases.transforms import BACKGROUND, CaseTransforms, Prepared
 from pipeline.errors import InputError
 from pipeline.files.writing import write_atomically
@@ -65,7 +65,7 @@ def build_stacks(
         return path
 
     by_name = {case.name: case for case in cases}
-    outcomes = each_case(by_name, build, description=description, execution=execution)
+    outcomes = each_case(by_name, Apart(build), description=description, execution=execution)
     return list(outcomes.done.values()), outcomes.failed
 
 

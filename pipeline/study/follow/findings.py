@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.cases.loop import Execution, each_case
+from pipeline.cases.loop import Apart, Execution, each_case
 from pipeline.detection.detect import DetectedCases
 from pipeline.errors import InputError, printable
 from pipeline.files.folder.lock import locked
@@ -40,6 +40,6 @@ def remake_findings(
             find_again(case)
 
     cases = {printable(path.resolve().name): path for path in below}
-    made = each_case(cases, work, description="findings", execution=execution)
+    made = each_case(cases, Apart(work), description="findings", execution=execution)
     root = folder.resolve().parent if one else folder
     return DetectedCases(root, tuple(made.done), made.failed)

@@ -1,0 +1,1 @@
+"""What all commands share: parsers, what options mean, checks, endings."""
