@@ -13,7 +13,7 @@ from pipeline.cases.transforms import Prepared
 from pipeline.detection.case_work import CaseWork
 from pipeline.detection.normative import INTENSITY, RESIDUAL, as_quantities, z_scores
 from pipeline.detection.reconstruction import evaluations_per_slice
-from pipeline.maps.lesions.network import weights_sha256
+from pipeline.maps.lesions.network import VIEWS, weights_sha256
 from pipeline.maps.scoring import (
     RESIDUALS,
     Factor,
@@ -80,7 +80,7 @@ def recipe_map(work: CaseWork, model: Model, config: DetectionConfig, seed: int)
     return RestoredMap(
         finished_map(factors, work.prepared, config),
         pseudo_healthy=work.marked().healthy if config.lesion_power else restored.mean(0),
-        evaluations=evaluations_per_slice(config) + bool(config.lesion_power),
+        evaluations=evaluations_per_slice(config) + len(VIEWS) * bool(config.lesion_power),
         earlier_seconds=draws.earlier_seconds,
     )
 
@@ -147,7 +147,8 @@ def settings_of(
     """
     settings = {key: value for key, value in asdict(config).items() if not keys or key in keys}
     if config.lesion_power or asks_lesions:
-        return settings | {"lesion_network_sha256": weights_sha256()}
+        views = [f"{mm:g} mm{' mirrored' if swap else ''}" for mm, swap in VIEWS]
+        return settings | {"lesion_network_sha256": weights_sha256(), "lesion_views": views}
     settings.pop("lesion_power", None)
     return settings
 

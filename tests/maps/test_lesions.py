@@ -51,6 +51,15 @@ def test_several_channels_are_marked_each_and_averaged() -> None:
     torch.testing.assert_close(both.healthy, torch.cat([first.healthy, second.healthy], 1))
 
 
+def test_a_case_and_its_mirror_image_are_marked_alike() -> None:
+    rng = np.random.default_rng(2)
+    slices = torch.from_numpy(rng.uniform(-1, 1, (9, 1, 64, 64))).float()
+    brain = torch.ones(9, 1, 64, 64, dtype=torch.bool)
+    found, mirrored = mark(slices, brain, Grid()), mark(slices.flip(-1), brain, Grid())
+    torch.testing.assert_close(mirrored.probability.flip(-1), found.probability, atol=1e-5, rtol=0)
+    torch.testing.assert_close(mirrored.healthy.flip(-1), found.healthy, atol=1e-4, rtol=0)
+
+
 def test_slabs_repeat_the_last_slice_beyond_an_end() -> None:
     stack = torch.arange(4.0)[:, None, None].expand(4, 8, 8)
     found = slabs(stack, torch.tensor([0, 2]))[:, :, 0, 0]

@@ -29,6 +29,7 @@ from pipeline.detection.methods.kinds import (
 from pipeline.detection.normative import mean_brain
 from pipeline.detection.recipe import lesion_factor, structure_factor
 from pipeline.errors import InputError
+from pipeline.maps.lesions.network import VIEWS
 from pipeline.maps.scoring import Factor, blur, residual_map
 from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model
@@ -131,7 +132,10 @@ BASELINES: dict[str, PlainMethod] = {
 }
 """Those of `METHODS` without a network."""
 LESION_NETWORK = PlainMethod(
-    partial(fixed, RAW), "the network for any contrast alone", _likely_lesion, evaluations=1
+    partial(fixed, RAW),
+    "the network for any contrast alone",
+    _likely_lesion,
+    evaluations=len(VIEWS),
 )
 NETWORK_METHODS: dict[str, NetworkMethod] = {
     OURS: NetworkMethod(_own, "the full recipe of the run"),

@@ -21,6 +21,9 @@ from pipeline.files.names import LESION_NETWORK
 WEIGHTS = Path(__file__).with_name(LESION_NETWORK)
 SPACING_MM = 3.25
 """Of the voxels that it learnt on, along all axes."""
+VIEWS = ((SPACING_MM, False), (SPACING_MM, True), (4.2, False), (4.2, True))
+"""Spacings of the voxels, and whether left and right are exchanged. Each case is looked at in all of
+them, and the mean of the probabilities counts: where the network errs, the views differ."""
 SIDE = 64
 """Rows and columns that it learnt on; it is given as many at least."""
 REACH = 2
@@ -34,8 +37,10 @@ class Marked:
     """What the network says of a case.
 
     Attributes:
-        probability: of a lesion, ``(N, 1, H, W)`` in 0..1, 0 outside the brain.
-        healthy: the image without it, ``(N, C, H, W)`` in [-1, 1]; the image itself outside.
+        probability: of a lesion, ``(N, 1, H, W)`` in 0..1, 0 outside the brain; the mean of
+            `VIEWS`.
+        healthy: the image without it, ``(N, C, H, W)`` in [-1, 1]; the image itself outside. By
+            the views of the spacing that the network learnt on.
     """
 
     probability: Tensor
@@ -97,7 +102,7 @@ def mark(slices: Tensor, brain: Tensor, grid: Grid) -> Marked:
     Args:
         slices: ``(N, C, H, W)`` in [-1, 1], background -1.
         brain: ``(N, 1, H, W)`` bool.
-        grid: of both; another spacing than `SPACING_MM` is resampled.
+        grid: of both; it is resampled to the spacing of each view.
 
     Raises:
         InputError: see `lesion_network`.
@@ -106,19 +111,24 @@ def mark(slices: Tensor, brain: Tensor, grid: Grid) -> Marked:
     inside = brain[:, 0].float()
     shares, changes = [], []
     for image in slices.unbind(1):
-        out = _on_own_grid(network, image, inside, grid)
-        shares.append(torch.sigmoid(out[0]))
-        changes.append(out[1])
+        seen = [(mm, _seen(network, image, inside, grid, (mm, swap))) for mm, swap in VIEWS]
+        shares.append(torch.stack([torch.sigmoid(out[0]) for _, out in seen]).mean(0))
+        fine = [out[1] for mm, out in seen if mm == SPACING_MM]
+        changes.append(torch.stack(fine).mean(0))
     probability = torch.stack(shares, 1).mean(1, keepdim=True) * brain
     healthy = (slices + torch.stack(changes, 1)).clamp(-1, 1)
     return Marked(probability, torch.where(brain, healthy, slices))
 
 
-def _on_own_grid(network: LesionNetwork, image: Tensor, inside: Tensor, grid: Grid) -> Tensor:
-    """The two maps ``(2, N, H, W)`` of one channel ``(N, H, W)``."""
+def _seen(
+    network: LesionNetwork, image: Tensor, inside: Tensor, grid: Grid, view: tuple[float, bool]
+) -> Tensor:
+    """The two maps ``(2, N, H, W)`` of one channel ``(N, H, W)``, in one of `VIEWS`."""
+    spacing_mm, swap = view
     size = list(image.shape)
-    own = [max(1, round(n * mm / SPACING_MM)) for n, mm in zip(size, grid.axes_mm, strict=True)]
+    own = [max(1, round(n * mm / spacing_mm)) for n, mm in zip(size, grid.axes_mm, strict=True)]
     both = torch.stack([image + 1, inside])  # 0 outside, as what is filled in
+    both = both.flip(-1) if swap else both
     if own != size:
         both = functional.interpolate(both[None], size=own, mode="trilinear")[0]
     rows, columns = (_padding(n) for n in own[1:])
@@ -129,7 +139,7 @@ def _on_own_grid(network: LesionNetwork, image: Tensor, inside: Tensor, grid: Gr
     out = out[..., rows[0] : rows[0] + own[1], columns[0] : columns[0] + own[2]]
     if own != size:
         out = functional.interpolate(out[None], size=size, mode="trilinear")[0]
-    return out
+    return out.flip(-1) if swap else out
 
 
 def _padding(n: int) -> tuple[int, int]:
