@@ -22,8 +22,8 @@ WEIGHTS = Path(__file__).with_name(LESION_NETWORK)
 SPACING_MM = 3.25
 """Of the voxels that it learnt on, along all axes."""
 VIEWS = ((SPACING_MM, False), (SPACING_MM, True), (4.2, False), (4.2, True))
-"""Spacings of the voxels, and whether left and right are exchanged. Each case is looked at in all of
-them, and the mean of the probabilities counts: where the network errs, the views differ."""
+"""Spacings of the voxels, and whether left and right are exchanged. Each case is looked at in all
+of them, and the mean of the probabilities counts: where the network errs, the views differ."""
 SIDE = 64
 """Rows and columns that it learnt on; it is given as many at least."""
 REACH = 2
