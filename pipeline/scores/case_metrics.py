@@ -13,9 +13,6 @@ import numpy as np
 from pipeline.files.images.volume import voxel_volume_ml
 from pipeline.scores.metrics import (
     LesionCounts,
-    auprc,
-    auroc,
-    best_dice,
     dice,
     lesion_counts,
     n_true,
@@ -24,6 +21,7 @@ from pipeline.scores.metrics import (
     sensitivity,
     specificity,
 )
+from pipeline.scores.ranking import Ranking
 
 TOP_FRACTION = 0.01
 """Share of the highest voxels whose mean is the score of a case or slice."""
@@ -121,7 +119,6 @@ class ScoredCase:
 
     @cached_property
     def _order(self) -> np.ndarray:
-        # Sorted once, so that each curve of scikit-learn sorts in no time.
         inside = np.flatnonzero(self.brain_mask)
         return inside[np.argsort(self.anomaly_map.ravel()[inside], kind="stable")]
 
@@ -145,9 +142,9 @@ class ScoredCase:
         return None if self.mask is None else self.inside(self.mask)
 
     @cached_property
-    def best(self) -> tuple[float, float]:
-        """`best_dice` of this case."""
-        return best_dice(self.scores, self.lesion)
+    def ranking(self) -> Ranking:
+        """Of the voxels of this case."""
+        return Ranking.of_sorted(self.scores, self.lesion)
 
     @cached_property
     def counts(self) -> LesionCounts:
@@ -193,7 +190,7 @@ def _region_auroc(region: str) -> Callable[[ScoredCase], float]:
             return math.nan
         inside = case.inside(case.regions[region])
         keep = inside | ~case.lesion
-        return auroc(case.scores[keep], inside[keep])
+        return Ranking.of_sorted(case.scores[keep], inside[keep]).auroc
 
     return of_case
 
@@ -208,10 +205,10 @@ def _region_sensitivity(region: str) -> Callable[[ScoredCase], float]:
 
 
 METRICS: dict[str, Callable[[ScoredCase], float]] = {
-    "auroc": lambda case: auroc(case.scores, case.lesion),
-    "auprc": lambda case: auprc(case.scores, case.lesion),
-    "dice_oracle": lambda case: case.best[0],
-    "threshold_oracle": lambda case: case.best[1],
+    "auroc": lambda case: case.ranking.auroc,
+    "auprc": lambda case: case.ranking.auprc,
+    "dice_oracle": lambda case: case.ranking.best_dice[0],
+    "threshold_oracle": lambda case: case.ranking.best_dice[1],
     "dice_at_threshold": _if_called(dice),
     "sensitivity": _if_called(sensitivity),
     "specificity": _if_called(specificity),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
-from pipeline.scores.metrics import dice_curve
+from pipeline.scores.ranking import Ranking
 
 _KEY_BITS = 22
 _SIGN = np.uint32(1 << 31)
@@ -91,20 +90,17 @@ class ScoreHistogram:
     @property
     def auroc(self) -> float:
         """As `metrics.auroc` of all scores."""
-        return self._weighted(roc_auc_score)
+        return self._ranking.auroc
 
     @property
     def auprc(self) -> float:
         """As `metrics.auprc` of all scores."""
-        return self._weighted(average_precision_score)
+        return self._ranking.auprc
 
     def best_dice(self) -> tuple[float, float]:
         """As `metrics.best_dice` of all scores: one threshold for every case."""
-        if not self.positives.sum():
-            return math.nan, math.nan
-        dices, edges = dice_curve(*self._samples())
-        best = int(dices.argmax())
-        return float(dices[best]), _key_top(int(edges[best]) - 1)
+        dice, place = self._ranking.best
+        return dice, math.nan if math.isnan(dice) else _key_top(int(self._ranking.edges[place]) - 1)
 
     def negative_quantile(self, q: float) -> float:
         """The threshold that at most ``1 - q`` of the other voxels exceed; NaN of none."""
@@ -118,7 +114,7 @@ class ScoreHistogram:
 
         Empty where a class is missing.
         """
-        true, false = self._called()
+        true, false = self._ranking.true, self._ranking.false
         if not true.size or not true[-1] or not false[-1]:
             return np.zeros(0), np.zeros(0)
         fpr, tpr = (np.concatenate([[0.0], counts / counts[-1]]) for counts in (false, true))
@@ -129,28 +125,18 @@ class ScoreHistogram:
 
         It begins where the first lesion voxel is called; empty without a lesion.
         """
-        true, false = self._called()
+        true, false = self._ranking.true, self._ranking.false
         if not true.size or not true[-1]:
             return np.zeros(0), np.zeros(0)
         found = true > 0
         recall, ppv = true / true[-1], true / np.maximum(true + false, 1)
         return _thinned(recall[found], ppv[found], n_points)
 
-    def _called(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lesion and other voxels with at least the score of each bin, from the highest bin on."""
-        return np.cumsum(self.positives[::-1]), np.cumsum(self.negatives[::-1])
-
-    def _samples(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Labels, scores and weights, the bins once for each class, for scikit-learn."""
-        labels = np.repeat([True, False], self.keys.size)
-        weights = np.concatenate([self.positives, self.negatives]).astype(np.float64)
-        return labels, np.tile(self.keys.astype(np.int64), 2), weights
-
-    def _weighted(self, metric: Callable[..., float]) -> float:
-        if not self.positives.sum() or not self.negatives.sum():
-            return math.nan
-        labels, scores, weights = self._samples()
-        return float(metric(labels, scores, sample_weight=weights))
+    @property
+    def _ranking(self) -> Ranking:
+        """With the keys for scores."""
+        true, false = np.cumsum(self.positives[::-1]), np.cumsum(self.negatives[::-1])
+        return Ranking(self.keys[::-1].astype(np.int64), true, false)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray, n_points: int) -> tuple[np.ndarray, np.ndarray]:

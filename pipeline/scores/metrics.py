@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 from sklearn import metrics
-from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+from pipeline.scores.ranking import Ranking
 
 MIN_LESION_OVERLAP = 0.1
 """A lesion is found, and a finding is true, when at least this share of its voxels overlaps."""
@@ -53,10 +54,6 @@ def precision(mask: np.ndarray, lesion: np.ndarray) -> float:
     return ratio(n_true(mask & lesion), n_true(mask))
 
 
-def _one_class(lesion: np.ndarray) -> bool:
-    return lesion.size == 0 or bool(lesion.all()) or not bool(lesion.any())
-
-
 def auroc(scores: np.ndarray, lesion: np.ndarray) -> float:
     """Area under the ROC curve in [0, 1], ties counted half; NaN where a class is missing.
 
@@ -64,7 +61,7 @@ def auroc(scores: np.ndarray, lesion: np.ndarray) -> float:
         scores: ``(n,)``, finite.
         lesion: ``(n,)`` bool.
     """
-    return math.nan if _one_class(lesion) else float(roc_auc_score(lesion, scores))
+    return Ranking.of(scores, lesion).auroc
 
 
 def roc_curve(scores: np.ndarray, lesion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +71,7 @@ def roc_curve(scores: np.ndarray, lesion: np.ndarray) -> tuple[np.ndarray, np.nd
         scores: ``(n,)``, finite.
         lesion: ``(n,)`` bool.
     """
-    if _one_class(lesion):
+    if lesion.size == 0 or lesion.all() or not lesion.any():
         return np.zeros(0), np.zeros(0)
     fpr, tpr, _ = metrics.roc_curve(lesion, scores)
     return fpr, tpr
@@ -82,7 +79,7 @@ def roc_curve(scores: np.ndarray, lesion: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def auprc(scores: np.ndarray, lesion: np.ndarray) -> float:
     """Average precision in [0, 1]; arguments, their shapes and NaN as in `auroc`."""
-    return math.nan if _one_class(lesion) else float(average_precision_score(lesion, scores))
+    return Ranking.of(scores, lesion).auprc
 
 
 def best_dice(scores: np.ndarray, lesion: np.ndarray) -> tuple[float, float]:
@@ -96,30 +93,7 @@ def best_dice(scores: np.ndarray, lesion: np.ndarray) -> tuple[float, float]:
         Dice in [0, 1] and the highest score that is left uncalled (just below the lowest score
         where all are called); NaN and NaN without a lesion.
     """
-    if not lesion.any():
-        return math.nan, math.nan
-    dices, edges = dice_curve(lesion, scores)
-    best = int(dices.argmax())
-    below = edges[best - 1] if best else np.nextafter(edges[0], edges.dtype.type(-np.inf))
-    return float(dices[best]), float(below)
-
-
-def dice_curve(
-    lesion: np.ndarray, scores: np.ndarray, weight: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Dice of ``scores >= edge`` at each distinct score.
-
-    Args:
-        lesion: ``(n,)`` bool, True somewhere.
-        scores: ``(n,)``, finite.
-        weight: ``(n,)``, >= 0, how often each counts; None counts each once.
-
-    Returns:
-        Dice in [0, 1] and edges, ``(m,)`` each, the edges ascending.
-    """
-    ppv, recall, edges = precision_recall_curve(lesion, scores, sample_weight=weight)
-    total = np.maximum(ppv + recall, np.finfo(np.float64).tiny)
-    return (2 * ppv * recall / total)[:-1], edges
+    return Ranking.of(scores, lesion).best_dice
 
 
 class LesionCounts(NamedTuple):
