@@ -1,9 +1,9 @@
-"""Makes the thresholds of shipped weights anew where a step of their recipe has changed.
+"""Makes the thresholds of shipped weights anew, where a step of their recipe has changed.
 
     python -m tools.recalibrate bundles/simplex_ddpm_brain_t1/models IXI_T1
 
-The people are those of before: they are known by the scores of a method that has not changed. Only
-the tables of the methods that use the network for any contrast are replaced.
+The people are those that the training set aside for it, so the folder must hold those that it was
+given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import Sampling, calibration_from, measure_healthy
@@ -21,9 +20,7 @@ from pipeline.files.names import CALIBRATION
 from pipeline.files.record.calibration import Calibration
 from pipeline.run.finished import record_files
 from pipeline.run.model import load_model
-
-KNOWN_BY, NEAR = "normative", 1e-4
-CHANGED = ("anomap", "lesion_network")
+from pipeline.training.data import HealthyCases, split_healthy
 
 
 def main() -> None:
@@ -31,36 +28,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("healthy", type=Path)
+    parser.add_argument("--leave-out", nargs="*", default=[], metavar="NAME")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(arguments.run)
     models, config = {model.noise: model}, model.config
     before = Calibration.of(model.path)
-    transforms = CaseTransforms(config.modalities, config.grid)
-    cases = {c.name: c for c in find_cases(arguments.healthy, modalities=config.modalities).cases}
-    tried = measure_healthy(list(cases.values()), [KNOWN_BY], models, transforms)
-    scores = {name: one[KNOWN_BY].score for name, one in tried.done.items()}
-    people = [again(score, scores, cases) for score in before.methods[KNOWN_BY].scores]
-    sampling = Sampling(config.seed, len(people))
-    measured = measure_healthy(people, CHANGED, models, transforms, sampling=sampling)
+    cohort = find_cases(arguments.healthy, modalities=config.modalities)
+    cases = [case for case in cohort.cases if case.name not in arguments.leave_out]
+    people = split_healthy(HealthyCases(cases), config).validation
+    if len(people) != len(before.cases):
+        raise SystemExit(f"{len(people)} people, where {len(before.cases)} made the thresholds")
+    names = list(before.methods)
+    measured = measure_healthy(
+        people,
+        names,
+        models,
+        CaseTransforms(config.modalities, config.grid),
+        sampling=Sampling(config.seed, len(people)),
+    )
     if measured.failed:
         raise SystemExit(str(measured.failed))
-    new = calibration_from(measured.done, CHANGED, models)
-    tables = {**before.methods, **new.methods}
-    for name in CHANGED:
-        was, now = before.methods[name].thresholds, tables[name].thresholds
-        print(f"{name}: at 1 % {was['0.01']:.4f}, now {now['0.01']:.4f}")
-    after = before.model_copy(update={"methods": {n: tables[n] for n in before.methods}})
+    after = calibration_from(measured.done, names, models)
+    for name in names:
+        was, now = before.methods[name], after.methods[name]
+        print(
+            f"{name}: at 1 % {was.thresholds['0.01']:.4f}, now {now.thresholds['0.01']:.4f}; "
+            f"scores {min(was.scores):.3f} to {max(was.scores):.3f}, now {min(now.scores):.3f} to "
+            f"{max(now.scores):.3f}"
+        )
+    after = after.model_copy(update={"cases": before.cases})  # their names are not ours to tell
     after.write(model.path / CALIBRATION)
     record_files(model.path)
-
-
-def again(score: float, scores: dict[str, float], cases: dict[str, Case]) -> Case:
-    """The one person with this score."""
-    near = [name for name, other in scores.items() if abs(other - score) < NEAR * abs(score)]
-    if len(near) != 1:
-        raise SystemExit(f"score {score}: {len(near)} people have it")
-    return cases[near[0]]
 
 
 if __name__ == "__main__":
