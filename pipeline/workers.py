@@ -252,13 +252,17 @@ def _client(crew: Crew, distributed: Any) -> Iterator[Any]:
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
         )
+    answered = False
     try:
         with distributed.Client(own or crew.cluster, timeout=WAIT_S) as client:
             client.wait_for_workers(1, timeout=WAIT_S)
+            answered = True
             yield client
+    except InputError:
+        raise
     except (OSError, TimeoutError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+        if answered:
+            raise InputError(_lost(crew)) from error
         raise InputError(
             f"--cluster {crew.cluster}: no scheduler with a worker answers ({reason_of(error)}); "
             f"expected an address as tcp://HOST:8786, or {LOCAL}"
