@@ -11,10 +11,12 @@ is met (nibabel, gzip, zipfile, torch.save, numpy, Pillow, TensorBoard), on ever
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import io
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -159,7 +161,7 @@ def failing(root: Path, trouble: Trouble | None = None) -> Iterator[Counter[str]
         yield disk.counted
 
 
-def in_child(work: Callable[[], object], log: Path) -> int:
+def in_child(work: Callable[[], object], log: Path, *, kill_after: float | None = None) -> int:
     """Do some work in a copy of this process; its exit status, or minus the signal it died of.
 
     What it prints, and the traceback of an error, goes to ``log``. The calling process must not
@@ -181,4 +183,8 @@ def in_child(work: Callable[[], object], log: Path) -> int:
             traceback.print_exc()
         finally:
             os._exit(status)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

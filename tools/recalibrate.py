@@ -18,6 +18,8 @@ from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import Sampling, calibration_from, measure_healthy
 from pipeline.files.names import CALIBRATION
 from pipeline.files.record.calibration import Calibration
+from pipeline.files.record.run import RunRecord
+from pipeline.files.record.stored import StoredFile
 from pipeline.run.finished import record_files
 from pipeline.run.model import load_model
 from pipeline.training.data import HealthyCases, split_healthy
@@ -60,6 +62,17 @@ def main() -> None:
     after = after.model_copy(update={"cases": before.cases})  # their names are not ours to tell
     after.write(model.path / CALIBRATION)
     record_files(model.path)
+    forget_places(model.path)
+
+
+def forget_places(run: Path) -> None:
+    """Leave hashes and sizes alone in the record: it travels."""
+    record = RunRecord.read(run / RunRecord.FILE)
+    files = {
+        name: StoredFile(sha256=file.sha256, bytes=file.bytes)
+        for name, file in record.files.items()
+    }
+    record.model_copy(update={"files": files}).write(run / RunRecord.FILE)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 PATIENCE = timedelta(days=2)
@@ -76,11 +76,16 @@ def first_before_others() -> Iterator[None]:
 
 def mean(value: float, device: torch.device) -> float:
     """Mean of a number over the processes."""
+    return float(mean_of(torch.tensor(value, dtype=torch.float64, device=device)))
+
+
+def mean_of(value: Tensor) -> Tensor:
+    """Mean of a scalar tensor over the processes; nothing is learnt through it."""
     if not is_together():
         return value
-    total = torch.tensor(value, dtype=torch.float64, device=device)
+    total = value.detach().clone()
     dist.all_reduce(total)
-    return float(total) / n_processes()
+    return total / n_processes()
 
 
 def together(network: nn.Module) -> nn.Module:

@@ -152,7 +152,7 @@ class Training:
             train_data_loader=self.batches.loader,
             network=distributed.together(self.learner.network),
             optimizer=self.learner.optimizer,
-            loss_function=self.loss,
+            loss_function=WeightedLoss(training.loss, by_all=True),
             inferer=self.inferer,
             prepare_batch=self._prepare_with(self.batches.noise),
             decollate=False,

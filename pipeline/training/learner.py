@@ -61,7 +61,7 @@ def make_learner(config: RunConfig, n_steps: int, device: torch.device) -> Learn
     torch.manual_seed(derive_seed(config.seed, "weights"))
     network = build_network(config.network, len(config.modalities)).to(device)
     ema = EMAHandler(network, momentum=1 - training.ema_decay)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, fused=True)
     rate = LambdaLR(optimizer, lambda step: learning_rate_factor(step, n_steps, training))
     return Learner(network, ema, optimizer, rate)
 

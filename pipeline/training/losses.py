@@ -17,6 +17,7 @@ from pipeline.files.names import LOSSES
 from pipeline.files.strict_json import read_text
 from pipeline.files.texts import brief
 from pipeline.files.writing import write_text
+from pipeline.training import distributed
 
 
 class WeightedLoss(nn.Module):
@@ -24,17 +25,23 @@ class WeightedLoss(nn.Module):
 
     Args:
         kind: ``"l2"``, squared, or ``"l1"``, absolute.
+        by_all: of processes that train together, the pixels of all count as those of one batch, so
+            that the mean of their gradients is that of one process. Each must call it then.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, by_all: bool = False) -> None:
         super().__init__()
+        self.by_all = by_all
         self.error = {"l2": torch.square, "l1": torch.abs}[kind]
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Scalar loss, >= 0, of ``(B, C, H, W)`` against ``(B, C + 1, H, W)``."""
         target, weight = target[:, :-1], target[:, -1:]
         error = self.error(prediction.float() - target) * weight
-        return error.sum() / (weight.sum() * prediction.shape[1]).clamp_min(1.0)
+        n_pixels = weight.sum()
+        if self.by_all:
+            n_pixels = distributed.mean_of(n_pixels)
+        return error.sum() / (n_pixels * prediction.shape[1]).clamp_min(1.0)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,12 @@
 process is killed at each: what stands under its final name is whole, and the next try ends in the
 same bits as an undisturbed one.
 
-    python tests/benchmarks/faults.py [--of detection training] [--every 1] [--seconds 0]
+    python tests/benchmarks/faults.py [--of detection training] [--every 1]
+
+With ``--kills N`` the process is killed N times at random moments instead, again while it goes on
+with what the last kill left, up to four times in a row; then it must end in the same bits:
+
+    python tests/benchmarks/faults.py --kills 200 --of detection training benchmark phantoms export
 
 Prints a table; exit status 1 where anything was lost. On Linux, without a GPU.
 """
@@ -10,14 +15,17 @@ Prints a table; exit status 1 where anything was lost. On Linux, without a GPU.
 from __future__ import annotations
 
 import argparse
+import csv
 import gzip
 import json
 import os
+import random
 import shutil
 import signal
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -66,6 +74,25 @@ def detect(scan: Path, run: Path, out: Path) -> int:
     return anomap([str(w) for w in ("detect", scan, "--model", run, "-o", out, "--quiet")])
 
 
+def benchmark(cohort: Path, run: Path, out: Path) -> int:
+    """Two methods on labelled cases."""
+    words = ["benchmark", cohort / "tumour", "--model", run, "--modality", "flair", "-o", out]
+    return anomap([*map(str, words), "--methods", "anomap,intensity", "--quiet"])
+
+
+def phantoms(folder: Path, n: int = 2) -> int:
+    """A cohort of synthetic brains."""
+    words = ["phantom", folder, "--healthy", n, "--tumour", 1, "--spacing", 6]
+    return anomap([*map(str, words), "--modality", "flair", "--quiet"])
+
+
+def export(run: Path, folder: Path) -> int:
+    """A bundle; one that is whole already is not written again."""
+    folder.mkdir(exist_ok=True)
+    bundle = folder / "bundle.zip"
+    return 0 if bundle.exists() else anomap(["export", str(run), "-o", str(bundle), "--quiet"])
+
+
 # --- what must be there ---------------------------------------------------------------------------
 
 
@@ -86,6 +113,15 @@ def content(path: Path) -> Any:
         state = torch.load(path, weights_only=True)
         state["rows"] = [_steady(row) for row in state["rows"]]
         return _plain(state)
+    if path.suffix == ".csv":
+        with path.open(newline="") as text:
+            rows = list(csv.DictReader(text))
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+    if path.suffix in (".md", ".png"):  # seconds of cases are in them
+        return path.stat().st_size > 0
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as held:
+            return {name: held.read(name) for name in held.namelist()}
     if path.suffix == ".npz":
         with np.load(path) as held:
             return {name: held[name].tobytes() for name in held.files}
@@ -190,8 +226,43 @@ def disturbed(
     return found
 
 
+def kill_at_random(
+    work: Callable[[Path], int], place: Path, log: Path, *, kills: int, seed: int
+) -> Tally:
+    """Kill some work at random moments, and let it go on, until it was killed so many times."""
+    reference, folder, rng = place / "reference", place / "tried", random.Random(seed)
+    start = time.monotonic()
+    if in_child(lambda: work(reference), log) != 0:
+        raise SystemExit(f"the undisturbed {place.name} failed, see {log}")
+    seconds = time.monotonic() - start
+    whole = {str(path.relative_to(reference)): content(path) for path in files(reference)}
+    tally = Tally()
+    while tally.tried["kills"] < kills:
+        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(rng.randint(1, 4)):
+            after = rng.uniform(0, seconds)
+            status = in_child(lambda: work(folder), log, kill_after=after)
+            if status == 0:  # done before
+                break
+            tally.tried["kills"] += 1
+            found = list(faults_of(folder, whole, complete=False)) if folder.exists() else []
+            tally.lost += [f"{place.name}, killed after {after:.2f} s: {fault}" for fault in found]
+        if (again := in_child(lambda: work(folder), log)) != 0:
+            tally.lost.append(f"{place.name}: the next try ended with {again}")
+        else:
+            tally.tried["completed"] += 1
+            tally.lost += faults_of(folder, whole, complete=True)
+    for fault in tally.lost:
+        print(f"  LOST {fault}", flush=True)
+    counts = tally.tried
+    print(f"{place.name}: {counts['kills']} kills, {counts['completed']} completed", flush=True)
+    return Tally(Counter(kills=counts["kills"]), tally.lost)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=0, help="at random moments, in all")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--of", nargs="+", default=["detection", "training"])
     parser.add_argument("--every", type=int, default=1, help="try every n-th change only")
     parser.add_argument("--folder", type=Path, help="keep the files here (default: none is kept)")
@@ -202,10 +273,8 @@ def main() -> int:
         place.mkdir(parents=True, exist_ok=True)
         log, cohort, run = place / "log", place / "cohort", place / "run"
         torch.set_num_threads(1)
-        phantoms = ["phantom", cohort, "--healthy", 3, "--tumour", 1, "--spacing", 6]
-        words = [*map(str, phantoms), "--modality", "flair", "--quiet"]
         # In this process, so that its children find everything loaded.
-        if anomap(words) or train(cohort, run):
+        if phantoms(cohort, 3) or train(cohort, run):
             raise SystemExit("there is no run to try with")
         scan = next((cohort / "tumour").iterdir())
         if detect(scan, run, place / "first"):
@@ -213,10 +282,20 @@ def main() -> int:
         works: dict[str, Callable[[Path], int]] = {
             "detection": lambda folder: detect(scan, run, folder),
             "training": lambda folder: train(cohort, folder),
+            "benchmark": lambda folder: benchmark(cohort, run, folder),
+            "phantoms": phantoms,
+            "export": lambda folder: export(run, folder),
         }
         tallies = {}
         for name in arguments.of:
             (place / name).mkdir(exist_ok=True)
+            if arguments.kills:
+                share = -(-arguments.kills // len(arguments.of))
+                tally = kill_at_random(
+                    works[name], place / name, log, kills=share, seed=arguments.seed
+                )
+                tallies[name] = {"killed at random": tally}
+                continue
             tallies[name] = try_all(
                 works[name], place / name, log, every=arguments.every, name=name
             )
