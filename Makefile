@@ -10,7 +10,7 @@ DOCS_READY := $(VENV)/.docs
 # Threads that wait for work must not take it from the tests beside them.
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=0
 
-.PHONY: setup demo test test-bundle test-wheel check format docs records sbom hashes release clean
+.PHONY: setup demo test test-bundle test-cluster test-wheel check format docs records sbom hashes release clean
 
 setup: $(READY)
 
@@ -40,6 +40,11 @@ test-bundle: $(READY)
 # The wheel in an environment of its own, and the demo of what was installed.
 test-wheel: $(READY)
 	ANOMAP_FULL=1 $(BIN)/python -m pytest -n0 tests/test_wheel.py
+
+# Several processes, Slurm, Dask and torchrun, one of each killed; and 200 kills at random moments.
+test-cluster: $(READY)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n0 tests/test_workers.py tests/study/test_parts.py tests/study/test_cluster.py tests/training/test_processes.py
+	$(ONE_THREAD) $(BIN)/python tests/benchmarks/faults.py --kills 200 --of detection training benchmark phantoms export
 
 # What must pass before a commit: format, lint, types, order of the rooms, complexity, fast tests.
 check: $(READY)

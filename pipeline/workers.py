@@ -22,8 +22,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-import cloudpickle
-
 from pipeline.errors import FullDiskError, InputError, interruption_in, reason_of
 from pipeline.stages import of_case, timed
 
@@ -338,11 +336,15 @@ class Task:
     @classmethod
     def of(cls, work: Callable[[Any], Any]) -> Task:
         """Of a function."""
+        import cloudpickle  # not by a bundle that works alone
+
         payload = cloudpickle.dumps(work)
         return cls(payload, hashlib.sha256(payload).hexdigest(), Manners.of_this_process())
 
     def unpack(self) -> None:
         """Make the function that of this worker."""
+        import cloudpickle
+
         self.manners.take_on()
         _WORK[self.key] = cloudpickle.loads(self.payload)
 
