@@ -16,7 +16,8 @@ import pytest
 from pipeline.cases.loop import Apart, Execution, Outcomes, each_case
 from pipeline.errors import FullDiskError, InputError, TooManyFailuresError
 from pipeline.stages import stage, timed
-from pipeline.workers import LOCAL, Crew
+from pipeline.workers.cluster import LOCAL
+from pipeline.workers.crew import Crew
 
 ROOT = Path(__file__).parents[1]
 CREWS = [Crew(2), Crew(2, LOCAL)]
@@ -122,7 +123,7 @@ SLEEPERS = """
 import os, sys, time
 from pathlib import Path
 from pipeline.cases.loop import Apart, Execution, each_case
-from pipeline.workers import Crew
+from pipeline.workers.crew import Crew
 
 def work(path):
     path.write_text(str(os.getpid()))

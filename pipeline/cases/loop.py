@@ -26,7 +26,8 @@ from pipeline.errors import (
 )
 from pipeline.files.texts import count
 from pipeline.stages import add_seconds, event, of_case
-from pipeline.workers import Crew, repeat, spread_over
+from pipeline.workers.crew import Crew, spread_over
+from pipeline.workers.task import repeat
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -40,11 +40,8 @@ def add_detect(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="scans, case folders, cohorts, datalists, DICOM studies (folders or zips)",
     )
     _add_model(parser)
-    add_modality(
-        parser,
-        required=False,
-        text="where no name of a file says it, and no --model is given: flair, t2, t1 or t1ce",
-    )
+    said = "where no name of a file says it, and no --model is given: flair, t2, t1 or t1ce"
+    add_modality(parser, required=False, text=said)
     parser.add_argument(
         "--any-scan",
         action="store_true",

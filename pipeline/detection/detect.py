@@ -114,10 +114,8 @@ def detect_cases(
                 check(work.prepared)
             detect_case(work, detectors[name], folders[name], record)
 
-    by_name = {case.name: case for case in cases}
-    return each_case(
-        by_name, Apart(detect_all), description=description, execution=execution
-    ).failed
+    by_name, work = {case.name: case for case in cases}, Apart(detect_all)
+    return each_case(by_name, work, description=description, execution=execution).failed
 
 
 def recorded_inputs(folder: Path) -> tuple[InputFile, ...]:

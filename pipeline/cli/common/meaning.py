@@ -32,7 +32,7 @@ def selection_of(arguments: argparse.Namespace) -> Selection:
 def execution_of(arguments: argparse.Namespace) -> Execution:
     """How the work is done, from `common_options` and `add_overwrite`."""
     from pipeline.cases.loop import Execution
-    from pipeline.workers import Crew
+    from pipeline.workers.crew import Crew
 
     return Execution(
         progress=not arguments.quiet,

@@ -151,7 +151,7 @@ def _modalities(text: str) -> tuple[str, ...]:
 
 
 def add_crew(parser: argparse.ArgumentParser) -> None:
-    """``--workers`` and ``--cluster``; see `pipeline.workers`."""
+    """``--workers`` and ``--cluster``; see `pipeline.workers.crew`."""
     parser.add_argument(
         "--workers",
         type=int,
