@@ -40,15 +40,19 @@ import torch
 from failing_disk import OPERATIONS, Trouble, failing, in_child
 
 from pipeline.cli.main import main as anomap
-from pipeline.files.names import CHECKPOINT, LOSSES, PART, RUN_RECORD, TENSORBOARD
+from pipeline.files.names import CHECKPOINT, COHORT, LOSSES, PART, RUN_RECORD, TENSORBOARD
 
 SMALL = (
     *("training.epochs=1", "training.slices_per_epoch=4", "training.batch_size=2"),
     *("grid.size=32", "grid.spacing_mm=6.5", "grid.slice_spacing_mm=20"),
     *("detection.timesteps=[300]", "detection.draws=1"),
 )
-CHANGING = {"seconds", "command", "modified_ns", "changed_ns", "inode", "software"}
+CHANGING = {"seconds", "s/case", "seconds_per_case", "command", "modified_ns", "changed_ns"}
+CHANGING |= {"inode", "software"}
 """Keys of records that differ from one run to the next."""
+
+
+GROWING = (CHECKPOINT, RUN_RECORD, COHORT)
 
 
 @dataclass
@@ -116,8 +120,8 @@ def content(path: Path) -> Any:
     if path.suffix == ".csv":
         with path.open(newline="") as text:
             rows = list(csv.DictReader(text))
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-    if path.suffix in (".md", ".png"):  # seconds of cases are in them
+        return [{k: v for k, v in row.items() if k not in CHANGING} for row in rows]
+    if path.suffix in (".md", ".png", ".pdf"):  # seconds or the date are in them
         return path.stat().st_size > 0
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as held:
@@ -160,8 +164,8 @@ def faults_of(folder: Path, whole: dict[str, Any], *, complete: bool) -> Iterato
         except Exception as error:
             yield f"{name} is torn ({type(error).__name__})"
             continue
-        # A checkpoint, or the record of a run, of an earlier moment is whole too.
-        if not same and (complete or name not in (CHECKPOINT, RUN_RECORD)):
+        # A checkpoint, or the record of a run or cohort, of an earlier moment is whole too.
+        if not same and (complete or name not in GROWING):
             yield f"{name} differs"
     if complete:
         yield from (f"{name} is missing" for name in whole if name not in there)
