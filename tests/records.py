@@ -190,6 +190,7 @@ EXAMPLES: dict[type[FileRecord], FileRecord] = {
         command="anomap train scans -o run",
         people={"training": 2, "validation": 1},
         files={"model.pt": StoredFile(sha256="ab" * 32, bytes=1000)},
+        images={"training": ("cd" * 32,)},
     ),
     Findings: Findings(
         case="p1",

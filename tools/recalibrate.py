@@ -1,5 +1,7 @@
 """Makes the thresholds of shipped weights anew, where a step of their recipe has changed.
 
+It writes the hashes of the images that the weights have seen into their record as well.
+
     python -m tools.recalibrate bundles/simplex_ddpm_brain_t1/models IXI_T1
 
 The people are those that the training set aside for it, so the folder must hold those that it was
@@ -9,13 +11,16 @@ given.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from pipeline.cases.case import Case
 from pipeline.cases.find import find_cases
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.calibration import Sampling, calibration_from, measure_healthy
+from pipeline.files.images.pairs import image_hash
 from pipeline.files.names import CALIBRATION
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.run import RunRecord
@@ -31,6 +36,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("healthy", type=Path)
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="NAME")
+    parser.add_argument("--images-only", action="store_true", help="leave the thresholds alone")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(arguments.run)
@@ -38,9 +44,13 @@ def main() -> None:
     before = Calibration.of(model.path)
     cohort = find_cases(arguments.healthy, modalities=config.modalities)
     cases = [case for case in cohort.cases if case.name not in arguments.leave_out]
-    people = split_healthy(HealthyCases(cases), config).validation
+    split = split_healthy(HealthyCases(cases), config)
+    people = split.validation
     if len(people) != len(before.cases):
         raise SystemExit(f"{len(people)} people, where {len(before.cases)} made the thresholds")
+    note_images({"training": split.training, "validation": people}, model.path)
+    if arguments.images_only:
+        return
     names = list(before.methods)
     measured = measure_healthy(
         people,
@@ -63,6 +73,16 @@ def main() -> None:
     after.write(model.path / CALIBRATION)
     record_files(model.path)
     forget_places(model.path)
+
+
+def note_images(people: Mapping[str, Sequence[Case]], run: Path) -> None:
+    """Note in the record of a run which images it has seen."""
+    record = RunRecord.read(run / RunRecord.FILE)
+    images = {
+        use: tuple(sorted(image_hash(file.path) for case in cases for file in case.images.values()))
+        for use, cases in people.items()
+    }
+    record.model_copy(update={"images": images}).write(run / RunRecord.FILE)
 
 
 def forget_places(run: Path) -> None:

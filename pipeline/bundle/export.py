@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -41,6 +42,7 @@ from pipeline.run.locate import CARRIED, MODELS, bundle_dir, run_folder
 from pipeline.run.model import Model, load_model
 from pipeline.run.words import NAMED, SHIPPED
 from pipeline.scores.tables import format_table
+from pipeline.study.people import SEEN, images_by_use
 
 MODEL, TERMS = f"{MODELS}/{CONFIG}", "docs/data_license.txt"
 REQUIRED = (
@@ -212,10 +214,20 @@ def _model_files(run_dir: Path, calibration: Calibration) -> dict[str, bytes]:
     files[f"{MODELS}/{CALIBRATION}"] = _nameless(calibration).text().encode()
     if (record := RunRecord.of(run_dir)) is not None:
         # A command names folders, and people where some are left out.
-        told = {"command": None, "files": _hashes(files)}
+        told = {"command": None, "files": _hashes(files), "images": _seen_images(run_dir)}
         nameless = record.model_copy(update=told)
         files[f"{MODELS}/{RUN_RECORD}"] = nameless.text().encode()
     return files
+
+
+def _seen_images(run_dir: Path) -> dict[str, tuple[str, ...]]:
+    """Hashes of the images that a run has seen; one that is gone has none, and its path stays."""
+    found = images_by_use(run_dir)
+    return {
+        use: tuple(sorted(image for image in found[use] if SHA256.fullmatch(image)))
+        for use in SEEN
+        if use in found
+    }
 
 
 def _hashes(files: Mapping[str, bytes]) -> dict[str, StoredFile]:
@@ -237,6 +249,7 @@ def _nameless(calibration: Calibration) -> Calibration:
     return calibration.model_copy(update={"cases": names})
 
 
+SHA256 = re.compile("[0-9a-f]{64}")
 CARRIED_DATA = ("*.py", "*.pt", "*.npz", "*.nii.gz", "README*")
 """Of the package: modules, the weights and atlases that come with it, what is said of those."""
 

@@ -37,7 +37,7 @@ class Ranking:
 
     @classmethod
     def of_sorted(cls, scores: np.ndarray, lesion: np.ndarray) -> Ranking:
-        """As `of`, where the scores ascend."""
+        """As `of`, where the scores ``(n,)`` ascend."""
         falling = scores[::-1]
         last = np.flatnonzero(np.append(falling[1:] != falling[:-1], np.ones(min(1, scores.size))))
         true = np.cumsum(lesion[::-1], dtype=np.int64)[last]

@@ -12,7 +12,11 @@ from pipeline.errors import InputError
 from pipeline.files.images.pairs import image_hash
 from pipeline.files.names import DATALIST
 from pipeline.files.record.datalist import CaseEntry, Datalist
+from pipeline.files.record.run import RunRecord
 from pipeline.run.model import Model
+
+SEEN = ("training", "validation", "extra")
+"""What images of a run are used for that has an effect on it."""
 
 
 def models_by_noise(models: Sequence[Model]) -> dict[str, Model]:
@@ -50,16 +54,20 @@ def _check_comparable(model: Model, first: Model) -> None:
 
 def _measured_on(model: Model) -> dict[str, set[str]]:
     """As `_images_by_use`, without the cases that were only trained on."""
-    return {use: images for use, images in _images_by_use(model).items() if use != "extra"}
+    return {use: images for use, images in images_by_use(model.path).items() if use != "extra"}
 
 
-def _images_by_use(model: Model) -> dict[str, set[str]]:
-    """Images of a run, as `_image`, by what they were used for; empty where nothing is recorded."""
-    datalist = Datalist.of(model.path)
+def images_by_use(run: Path) -> dict[str, set[str]]:
+    """Hashes of the images of a run by what they were used for; empty where nothing is recorded.
+
+    They are those of its datalist, or, in a bundle, of its record.
+    """
+    datalist = Datalist.of(run)
     if datalist is None:
-        return {}
+        record = RunRecord.of(run)
+        return {} if record is None else {use: set(found) for use, found in record.images.items()}
     return {
-        name: {image for entry in entries for image in _images_of(entry, model.path)}
+        name: {image for entry in entries for image in _images_of(entry, run)}
         for name, entries in datalist.sections.items()
     }
 
@@ -81,8 +89,8 @@ def seen_before(cases: Sequence[Case], models: Mapping[str, Model]) -> list[str]
     """Names of the cases whose images a model was trained or calibrated on, under any name."""
     used: set[str] = set()
     for model in models.values():
-        images = _images_by_use(model)
-        used = used.union(*(images.get(use, ()) for use in ("training", "validation", "extra")))
+        images = images_by_use(model.path)
+        used = used.union(*(images.get(use, ()) for use in SEEN))
     if not used:
         return []
     return [

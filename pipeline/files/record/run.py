@@ -18,7 +18,7 @@ class RunRecord(FileRecord):
     FILE: ClassVar[str] = RUN_RECORD
     WHAT: ClassVar[str] = "the record of a run"
 
-    schema_version: int = 3
+    schema_version: int = 4
     """Of the layout of the file; 1 where a file does not say it."""
     software: Software
     """What trained it."""
@@ -29,6 +29,9 @@ class RunRecord(FileRecord):
     files: dict[str, StoredFile] = Field(default_factory=dict)
     """Name of a file of the finished run (weights, atlases, calibration) to what it was when it was
     finished; none before version 3. A bundle states size and hash alone."""
+    images: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Use to the hashes of the images (SHA-256 of a file, sorted), by which a benchmark knows
+    people that weights have seen. In a bundle, which has no ``datalist.json``; none before version 4."""
 
     @classmethod
     def migrate(cls, tree: dict[str, Any], version: int) -> dict[str, Any]:
