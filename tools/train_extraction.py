@@ -23,7 +23,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from scipy import ndimage
-from timed_training import Schedule, train_for
+from timed_training import Schedule, half_precision, train_for
 from torch.nn import functional
 
 from pipeline.cases.extraction.canvas import CANVAS, canvas_for, normalised
@@ -203,7 +203,7 @@ def train(heads: list[Head], flairs: list[Head], work: Path, minutes: float, see
 
     def loss(batch: list[torch.Tensor]) -> torch.Tensor:
         image, brain = batch
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             logit = network(image)
         return loss_of(logit.float(), brain)
 

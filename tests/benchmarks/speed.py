@@ -117,10 +117,10 @@ def detection(cohort: Path, work: Path) -> None:
         stages = [line for line in lines if line["event"] == "stage" and line["case"]]
         network = [s["seconds"] for s in stages if s["stage"] in ("restore", "mark lesions")]
         done = sorted(line["time"] for line in lines if line["event"] == "case done")
-        first, last = (np.datetime64(done[k].split("+")[0]) for k in (0, -1))
-        # From the first finished case to the last: starting Python is not counted.
+        # From when each worker has finished a case to the last: starting Python is not counted.
+        first, last = (np.datetime64(done[k].split("+")[0]) for k in (workers - 1, -1))
         wall = float((last - first) / np.timedelta64(1, "s"))
-        rate = (len(done) - 1) / wall
+        rate = (len(done) - workers) / wall
         spent[workers] = rate
         share = sum(network) / sum(s["seconds"] for s in stages)
         say(f"detection: a case, {workers} process(es) of one thread", 1 / rate)
@@ -186,6 +186,7 @@ def memory(counts: list[int], work: Path) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--of", nargs="+", default=["training", "pieces", "detection"])
     parser.add_argument("--cases", type=int, default=8)
     parser.add_argument("--memory", type=int, nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=1)
@@ -197,9 +198,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         cohort = made_cohort(work / "cohort", given.cases, 1.0)
-        training_step(cohort, work)
-        pieces(cohort)
-        detection(cohort, work)
+        if "training" in given.of:
+            training_step(cohort, work)
+        if "pieces" in given.of:
+            pieces(cohort)
+        if "detection" in given.of:
+            detection(cohort, work)
         memory(given.memory, work)
 
 

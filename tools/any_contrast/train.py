@@ -37,7 +37,7 @@ from pipeline.files.names import LESION_NETWORK
 from pipeline.maps.lesions.network import LesionNetwork, slabs
 from tools.any_contrast.healthy import FAMILIES, SHAPE, Brain, load_person, paint, smooth_field
 from tools.any_contrast.lesions import load_shapes, with_lesions
-from tools.timed_training import Schedule, train_for
+from tools.timed_training import Schedule, half_precision, train_for
 
 BAD_MASKS = ("Subj3", "Subj5", "Subj6", "Subj8", "Subj15", "Subj19", "Subj20", "Subj23")
 HELD_OUT, VALIDATED = {"t1": 24, "flair": 0}, {"t1": 20, "flair": 3}
@@ -243,7 +243,7 @@ def train(banks: Banks, shapes: list[np.ndarray], work: Path, plan: Plan) -> Non
 
     def loss(loaded: dict[str, Tensor]) -> Tensor:
         batch = {name: one.flatten(0, 1) for name, one in loaded.items()}
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision():
             out = network(batch["slab"])
         return loss_of(out.float(), batch)
 

@@ -31,7 +31,8 @@ class RunRecord(FileRecord):
     finished; none before version 3. A bundle states size and hash alone."""
     images: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Use to the hashes of the images (SHA-256 of a file, sorted), by which a benchmark knows
-    people that weights have seen. In a bundle, which has no ``datalist.json``; none before version 4."""
+    people that weights have seen. In a bundle, which has no ``datalist.json``; none before
+    version 4."""
 
     @classmethod
     def migrate(cls, tree: dict[str, Any], version: int) -> dict[str, Any]:
