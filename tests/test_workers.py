@@ -135,6 +135,24 @@ if __name__ == "__main__":
 """
 
 
+def test_a_script_without_a_guard_is_not_run_again_by_each_worker(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from pipeline.cases.loop import Apart, Execution, each_case\n"
+        "from pipeline.workers.crew import Crew\n"
+        "added = 5\n"
+        "def work(number):\n"
+        "    return number + added\n"
+        "crew = Execution(progress=False, crew=Crew(2))\n"
+        "print(each_case({'a': 1, 'b': 2}, Apart(work), description='x', execution=crew).done)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "{'a': 6, 'b': 7}\n", done.stderr
+
+
 def _is_there(pid: int) -> bool:
     try:
         os.kill(pid, 0)

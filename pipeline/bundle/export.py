@@ -214,7 +214,8 @@ def _model_files(run_dir: Path, calibration: Calibration) -> dict[str, bytes]:
     files[f"{MODELS}/{CALIBRATION}"] = _nameless(calibration).text().encode()
     if (record := RunRecord.of(run_dir)) is not None:
         # A command names folders, and people where some are left out.
-        told = {"command": None, "files": _hashes(files), "images": _seen_images(run_dir)}
+        images = _seen_images(run_dir) or record.images
+        told = {"command": None, "files": _hashes(files), "images": images}
         nameless = record.model_copy(update=told)
         files[f"{MODELS}/{RUN_RECORD}"] = nameless.text().encode()
     return files
@@ -223,11 +224,11 @@ def _model_files(run_dir: Path, calibration: Calibration) -> dict[str, bytes]:
 def _seen_images(run_dir: Path) -> dict[str, tuple[str, ...]]:
     """Hashes of the images that a run has seen; one that is gone has none, and its path stays."""
     found = images_by_use(run_dir)
-    return {
-        use: tuple(sorted(image for image in found[use] if SHA256.fullmatch(image)))
+    hashes = {
+        use: tuple(sorted(image for image in found.get(use, ()) if SHA256.fullmatch(image)))
         for use in SEEN
-        if use in found
     }
+    return {use: images for use, images in hashes.items() if images}
 
 
 def _hashes(files: Mapping[str, bytes]) -> dict[str, StoredFile]:

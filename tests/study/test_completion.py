@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bundle.export import export
 from pipeline.cases.case import ImageFile
 from pipeline.cases.loop import QUIET
 from pipeline.cases.transforms import CaseTransforms
@@ -16,6 +17,7 @@ from pipeline.errors import InputError
 from pipeline.files.identity import content_hash
 from pipeline.files.record.calibration import Calibration
 from pipeline.files.record.run import RunRecord
+from pipeline.run.finished import record_files
 from pipeline.run.model import load_model
 from pipeline.study.completion import complete_calibration, complete_run, is_complete
 from pipeline.study.people import cases_of_run, seen_before
@@ -120,5 +122,10 @@ def test_cases_that_a_run_used_are_known(run: Path) -> None:
     copied.write_bytes(cases[0].images["flair"].path.read_bytes())
     renamed = replace(cases[0], name="other", images={"flair": ImageFile(copied)})
     assert seen_before([renamed], {model.noise: model}) == ["other"]
+    record_files(run)
+    export(run, run.parent / "bundle", with_source=False)
+    travelled = load_model(run.parent / "bundle")
+    assert seen_before([renamed], {model.noise: travelled}) == ["other"]
+    assert "phantom_h000" not in (run.parent / "bundle/models/run.json").read_text()
     (run / "datalist.json").unlink()
     assert seen_before(cases, {model.noise: model}) == []
