@@ -13,8 +13,8 @@ from pipeline.workers.task import KILLED, Report, Task, run
 
 LOCAL = "local"
 """The Dask cluster that is started on this machine, for as long as it is needed."""
-WAIT_S = 60
-"""For a scheduler to answer, and for a first worker of a cluster."""
+CONNECT_S, WAIT_S = 10, 60
+"""For a scheduler to answer, and for a first worker of its own."""
 
 
 def on_cluster(
@@ -87,7 +87,7 @@ def _client(address: str, n: int, distributed: Any) -> Iterator[Any]:
         )
     answered = False
     try:
-        with distributed.Client(own or address, timeout=WAIT_S) as client:
+        with distributed.Client(own or address, timeout=CONNECT_S) as client:
             client.wait_for_workers(1, timeout=WAIT_S)
             answered = True
             yield client
