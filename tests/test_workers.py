@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -133,6 +134,22 @@ if __name__ == "__main__":
     paths = {str(k): Path(sys.argv[1]) / str(k) for k in range(2)}
     each_case(paths, Apart(work), description="x", execution=Execution(crew=Crew(2)))
 """
+
+
+def test_a_module_of_the_current_folder_is_found_by_workers_and_a_lost_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_own_work.py").write_text("def twice(number):\n    return 2 * number\n")
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as here:
+        here.syspath_prepend(str(tmp_path))
+        module = importlib.import_module("my_own_work")
+    assert done_by(Crew(2), module.twice, 3).done == {"c0": 0, "c1": 2, "c2": 4}
+    (tmp_path / "my_own_work.py").unlink()
+    failed = done_by(Crew(2), module.twice, 2).failed
+    assert set(failed) == {"c0", "c1"}
+    assert all("a worker could not begin" in reason for reason in failed.values())
+    assert all("my_own_work" in reason for reason in failed.values())
 
 
 def test_a_script_without_a_guard_is_not_run_again_by_each_worker(tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipeline.errors import FullDiskError, interruption_in, reason_of
+from pipeline.errors import FullDiskError, InputError, interruption_in, reason_of
 from pipeline.stages import of_case, timed
 
 R = TypeVar("R")
@@ -93,11 +95,13 @@ class Task:
         payload: the function, pickled by value.
         key: hash of it.
         manners: see `Manners`.
+        folders: where this process finds modules, the current folder among them.
     """
 
     payload: bytes
     key: str
     manners: Manners
+    folders: tuple[str, ...]
 
     @classmethod
     def of(cls, work: Callable[[Any], Any]) -> Task:
@@ -105,14 +109,26 @@ class Task:
         import cloudpickle  # not by a bundle that works alone
 
         payload = cloudpickle.dumps(work)
-        return cls(payload, hashlib.sha256(payload).hexdigest(), Manners.of_this_process())
+        key = hashlib.sha256(payload).hexdigest()
+        return cls(
+            payload, key, Manners.of_this_process(), (*filter(None, sys.path), str(Path.cwd()))
+        )
 
     def unpack(self) -> None:
-        """Make the function that of this worker."""
+        """Make the function that of this worker; where it cannot be, each item says why."""
         import cloudpickle
 
         self.manners.take_on()
-        _WORK[self.key] = cloudpickle.loads(self.payload)
+        sys.path += [folder for folder in self.folders if folder not in sys.path]
+        try:
+            _WORK[self.key] = cloudpickle.loads(self.payload)
+        except Exception as error:  # a module that is not there, or another version of it
+            reason = f"a worker could not begin: {reason_of(error)}"
+
+            def refuse(item: object) -> None:
+                raise InputError(reason)
+
+            _WORK[self.key] = refuse
 
     def forget(self) -> None:
         """Make room in this worker."""
