@@ -43,7 +43,7 @@ test-wheel: $(READY)
 
 # Several processes, Slurm, Dask and torchrun, one of each killed; and 200 kills at random moments.
 test-cluster: $(READY)
-	$(ONE_THREAD) $(BIN)/python -m pytest -n0 tests/test_workers.py tests/study/test_parts.py tests/study/test_cluster.py tests/training/test_processes.py
+	ANOMAP_FULL=1 $(ONE_THREAD) $(BIN)/python -m pytest -n0 tests/test_workers.py tests/study/test_parts.py tests/study/test_cluster.py tests/training/test_processes.py
 	$(ONE_THREAD) $(BIN)/python tests/benchmarks/faults.py --kills 200 --of detection training benchmark phantoms export
 
 # What must pass before a commit: format, lint, types, order of the rooms, complexity, fast tests.

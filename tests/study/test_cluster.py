@@ -25,6 +25,11 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
+in_full = pytest.mark.skipif(
+    not os.environ.get("ANOMAP_FULL"), reason="make test-cluster runs it (ANOMAP_FULL=1)"
+)
+
+
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scans")
@@ -132,6 +137,7 @@ def test_a_dask_cluster_gives_the_same_bits_though_a_worker_is_killed(
     assert maps_in(out) == maps_in(one)
 
 
+@in_full
 @pytest.mark.slow
 def test_a_lost_scheduler_is_said_and_the_command_repeated_completes(
     scans: Path, made_run: Path, tmp_path: Path

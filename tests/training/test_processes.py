@@ -16,6 +16,11 @@ HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
+in_full = pytest.mark.skipif(
+    not os.environ.get("ANOMAP_FULL"), reason="make test-cluster runs it (ANOMAP_FULL=1)"
+)
+
+
 def run(n_processes: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable]
     if n_processes > 1:
@@ -49,6 +54,7 @@ def test_two_processes_have_the_gradients_of_one_on_the_same_batch(tmp_path: Pat
         torch.testing.assert_close(two[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
 
+@in_full
 @pytest.mark.slow
 def test_a_process_that_dies_ends_the_training_and_it_goes_on_from_the_last_epoch(
     controls: list[Case], tmp_path: Path
