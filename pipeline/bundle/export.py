@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import os
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -42,7 +41,7 @@ from pipeline.run.locate import CARRIED, MODELS, bundle_dir, run_folder
 from pipeline.run.model import Model, load_model
 from pipeline.run.words import NAMED, SHIPPED
 from pipeline.scores.tables import format_table
-from pipeline.study.people import SEEN, images_by_use
+from pipeline.study.people import seen_images
 
 MODEL, TERMS = f"{MODELS}/{CONFIG}", "docs/data_license.txt"
 REQUIRED = (
@@ -214,21 +213,11 @@ def _model_files(run_dir: Path, calibration: Calibration) -> dict[str, bytes]:
     files[f"{MODELS}/{CALIBRATION}"] = _nameless(calibration).text().encode()
     if (record := RunRecord.of(run_dir)) is not None:
         # A command names folders, and people where some are left out.
-        images = _seen_images(run_dir) or record.images
+        images = seen_images(run_dir) or record.images
         told = {"command": None, "files": _hashes(files), "images": images}
         nameless = record.model_copy(update=told)
         files[f"{MODELS}/{RUN_RECORD}"] = nameless.text().encode()
     return files
-
-
-def _seen_images(run_dir: Path) -> dict[str, tuple[str, ...]]:
-    """Hashes of the images that a run has seen; one that is gone has none, and its path stays."""
-    found = images_by_use(run_dir)
-    hashes = {
-        use: tuple(sorted(image for image in found.get(use, ()) if SHA256.fullmatch(image)))
-        for use in SEEN
-    }
-    return {use: images for use, images in hashes.items() if images}
 
 
 def _hashes(files: Mapping[str, bytes]) -> dict[str, StoredFile]:
@@ -250,7 +239,6 @@ def _nameless(calibration: Calibration) -> Calibration:
     return calibration.model_copy(update={"cases": names})
 
 
-SHA256 = re.compile("[0-9a-f]{64}")
 CARRIED_DATA = ("*.py", "*.pt", "*.npz", "*.nii.gz", "README*")
 """Of the package: modules, the weights and atlases that come with it, what is said of those."""
 

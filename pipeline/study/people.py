@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pipeline.files.record.datalist import CaseEntry, Datalist
 from pipeline.files.record.run import RunRecord
 from pipeline.run.model import Model
 
+SHA256 = re.compile("[0-9a-f]{64}")
 SEEN = ("training", "validation", "extra")
 """What images of a run are used for that has an effect on it."""
 
@@ -70,6 +72,13 @@ def images_by_use(run: Path) -> dict[str, set[str]]:
         name: {image for entry in entries for image in _images_of(entry, run)}
         for name, entries in datalist.sections.items()
     }
+
+
+def seen_images(run: Path) -> dict[str, tuple[str, ...]]:
+    """Hashes of the images that a run has seen, by use; one that is gone has none."""
+    found = images_by_use(run)
+    hashes = {use: tuple(sorted(filter(SHA256.fullmatch, found.get(use, ())))) for use in SEEN}
+    return {use: images for use, images in hashes.items() if images}
 
 
 def _images_of(entry: CaseEntry, folder: Path) -> list[str]:
