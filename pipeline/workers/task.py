@@ -160,7 +160,8 @@ def run(key: str, name: str, item: object) -> Report[Any]:
             report = Report(reason=reason_of(error))
         finally:
             ours.removeHandler(heard)
-            ours.level, ours.propagate = before
+            ours.setLevel(before[0])
+            ours.propagate = before[1]
     return replace(report, said=tuple(heard.said), seconds=clock.seconds)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import socket
 import subprocess
@@ -13,11 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
 import torch
-from brains import brain_with_lesion, centred_affine
+from cohorts import maps_in, write_scans
 
 from pipeline.cli.main import main
 
@@ -32,14 +29,7 @@ in_full = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scans")
-    affine, shape = centred_affine(np.diag([6.0, 6.0, 6.0]))
-    brain = brain_with_lesion(shape, affine)
-    for number in range(6):
-        noise = np.random.default_rng(number).normal(0, 30, shape)
-        image = np.where(brain > 0, np.maximum(brain + noise, 1), 0).astype(np.float32)
-        nib.save(nib.Nifti1Image(image, affine), folder / f"p{number}_flair.nii.gz")
-    return folder
+    return write_scans(tmp_path_factory.mktemp("scans"), 6)
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +41,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def maps_in(out: Path) -> dict[str, str]:
-    files = sorted(out.glob("*/*.nii.gz"))
-    return {str(f.relative_to(out)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+def words_of(scans: Path, run: Path, out: Path) -> list[str]:
+    words = ["detect", scans, "--modality", "flair", "--model", run, "--device", "cpu", "-o", out]
+    return [*map(str, words), "--quiet"]
 
 
 def detect(scans: Path, run: Path, out: Path, *options: str) -> int:
-    words = ["detect", scans, "--modality", "flair", "--model", run, "--device", "cpu", "-o", out]
-    return main([*map(str, words), "--quiet", *options])
+    return main([*words_of(scans, run, out), *options])
 
 
 @dataclass
@@ -98,6 +87,13 @@ def running_cluster(n_workers: int, folder: Path) -> Iterator[Cluster]:
             process.wait()
 
 
+def begin(scans: Path, run: Path, out: Path, cluster: Cluster) -> subprocess.Popen[bytes]:
+    """A detection on the cluster, in a process of its own."""
+    words = [*words_of(scans, run, out), "--cluster", cluster.address]
+    command = [sys.executable, "-m", "pipeline", *words]
+    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE)
+
+
 def test_several_processes_give_the_same_bits_as_one(
     scans: Path, made_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,11 +122,7 @@ def test_a_dask_cluster_gives_the_same_bits_though_a_worker_is_killed(
     one, out = tmp_path / "one", tmp_path / "cluster"
     assert detect(scans, made_run, one) == 0
     with running_cluster(2, tmp_path) as cluster:
-        words = ["detect", scans, "--modality", "flair", "--model", made_run, "--device", "cpu"]
-        words += ["-o", out, "--cluster", cluster.address]
-        command = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *map(str, words)], env=ENVIRONMENT
-        )
+        command = begin(scans, made_run, out, cluster)
         _wait_for_a_case(out, command)
         cluster.workers[0].kill()
         assert command.wait(timeout=300) == 0, (tmp_path / "log.txt").read_text()[-2000:]
@@ -145,13 +137,7 @@ def test_a_lost_scheduler_is_said_and_the_command_repeated_completes(
     one, out = tmp_path / "one", tmp_path / "cluster"
     assert detect(scans, made_run, one) == 0
     with running_cluster(1, tmp_path) as cluster:
-        words = ["detect", scans, "--modality", "flair", "--model", made_run, "--device", "cpu"]
-        words += ["-o", out, "--cluster", cluster.address]
-        command = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *map(str, words)],
-            env=ENVIRONMENT,
-            stderr=subprocess.PIPE,
-        )
+        command = begin(scans, made_run, out, cluster)
         _wait_for_a_case(out, command)
         cluster.scheduler.kill()
         said = command.communicate(timeout=120)[1].decode()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
-from brains import centred_affine, inside_brain, smooth_intensity, world_of
+from cohorts import maps_in, write_scans
 from slurm import running_slurm
 
 from pipeline.cases.loop import Execution, of_part
@@ -24,20 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scans")
-    affine, shape = centred_affine(np.diag([6.0, 6.0, 6.0]))
-    world = world_of(shape, affine)
-    for number in range(5):
-        rng = np.random.default_rng(number)
-        data = smooth_intensity(world) + rng.normal(0, 30, shape)
-        image = np.where(inside_brain(world), np.maximum(data, 1), 0).astype(np.float32)
-        nib.save(nib.Nifti1Image(image, affine), folder / f"p{number}_flair.nii.gz")
-    return folder
-
-
-def maps_in(out: Path) -> dict[str, str]:
-    files = sorted(out.glob("*/*.nii.gz"))
-    return {str(f.relative_to(out)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    return write_scans(tmp_path_factory.mktemp("scans"), 5)
 
 
 def test_parts_are_all_cases_each_once() -> None:
