@@ -99,12 +99,19 @@ def test_what_is_not_apart_stays_in_this_process() -> None:
     assert seen == [1, 2]
 
 
-def test_what_follows_a_case_is_done_here_one_after_the_other() -> None:
+@pytest.mark.parametrize("crew", [Crew(), Crew(2)])
+def test_what_follows_a_case_is_done_here_and_says_what_is_kept(crew: Crew) -> None:
     kept: dict[str, int] = {}
-    work = Apart(abs, then=kept.__setitem__)
-    execution = Execution(progress=False, crew=Crew(2))
-    each_case({"a": -1, "b": -2}, work, description="both", execution=execution)
+
+    def keep(name: str, value: int) -> int:
+        kept[name] = value
+        return -value
+
+    execution = Execution(progress=False, crew=crew)
+    items = {"a": -1, "b": -2}
+    outcomes = each_case(items, Apart(abs, then=keep), description="both", execution=execution)
     assert kept == {"a": 1, "b": 2}
+    assert outcomes.done == {"a": -1, "b": -2}
 
 
 def test_a_crew_of_nobody_and_a_cluster_that_is_none_are_refused() -> None:

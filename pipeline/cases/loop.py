@@ -183,8 +183,9 @@ class ProgressLines:
             self._said = time.monotonic()
 
 
-def _nothing(name: str, value: object) -> None:
-    """What is done after most work."""
+def _as_it_is(name: str, value: R) -> R:
+    """What is kept of most work."""
+    return value
 
 
 @dataclass(frozen=True)
@@ -193,11 +194,12 @@ class Apart(Generic[T, R]):
 
     Attributes:
         work: of a case.
-        then: done in this process with name and value of each case, one after the other.
+        then: done in this process with name and value of each case, one after the other; what it
+            returns is kept.
     """
 
     work: Callable[[T], R]
-    then: Callable[[str, R], None] = _nothing
+    then: Callable[[str, R], R] = _as_it_is
 
     def __call__(self, item: T) -> R:
         """Do the work."""
@@ -239,8 +241,7 @@ def each_case(
             name, values = next(finished)
             with of_case(name), failures.catching(name):
                 for value in values:
-                    apart.then(name, value)
-                    done[name] = value
+                    done[name] = apart.then(name, value)
                     event(f"{unit} done", step=description)
             bar.update()
     return Outcomes({name: done[name] for name in items if name in done}, failures.reasons)

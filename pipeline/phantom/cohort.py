@@ -259,10 +259,11 @@ def _write_missing(
             write_volume(volume_path, volume, made.affine)
         return made.facts
 
-    def keep(name: str, facts: CaseFacts) -> None:
+    def keep(name: str, facts: CaseFacts) -> CaseFacts:
         nonlocal record
         record = record.with_case(name, facts)
         record.write(path)
+        return facts
 
     work = Apart(write, then=keep)
     failed = each_case(missing, work, description=description, execution=execution).failed

@@ -149,6 +149,9 @@ def _with_voxels(image_level: CaseScores, scored: ScoredCase) -> CaseScores:
     )
 
 
+_Scored = tuple[CaseScores, Threshold, ScoreHistogram]
+
+
 def evaluate_folder(
     out_dir: Path,
     cases: Sequence[Case],
@@ -171,26 +174,33 @@ def evaluate_folder(
     """
     if not out_dir.is_dir():
         raise InputError(f"{out_dir}: no such folder; it should hold <case>/anomaly.nii.gz")
+    pooled = empty = ScoreHistogram.empty()
 
-    def score(case: Case) -> tuple[CaseScores, Threshold, ScoreHistogram]:
+    def score(case: Case) -> _Scored:
         folder = case_folder(out_dir, case.name)
         result = CaseResult.of(folder) or CaseResult()
         scored, used = _load(folder, case, result, scoring)
         scores = score_case(scored, case, result)
-        of_voxels = ScoreHistogram.empty()
         if scored.is_marked:
-            of_voxels = ScoreHistogram.of(scored.scores, scored.lesion)
-        return scores, used, of_voxels
+            return scores, used, ScoreHistogram.of(scored.scores, scored.lesion)
+        return scores, used, empty
+
+    def pool(name: str, found: _Scored) -> _Scored:
+        nonlocal pooled
+        scores, used, of_voxels = found
+        pooled += of_voxels
+        return scores, used, empty  # of many cases one histogram is kept
 
     by_name = {case.name: case for case in cases}
     description = f"score {method}"
-    outcomes = each_case(by_name, Apart(score), description=description, execution=execution)
+    work = Apart(score, then=pool)
+    outcomes = each_case(by_name, work, description=description, execution=execution)
     done = outcomes.done.values()
     return MethodScores(
         method,
         tuple(scores for scores, _, _ in done),
         outcomes.failed,
-        ScoreHistogram.sum_of([histogram for _, _, histogram in done]),
+        pooled,
         _common(scoring.threshold, [used for _, used, _ in done]),
         scoring.seed,
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -75,11 +73,6 @@ class ScoreHistogram:
         filled = np.flatnonzero(counts[0] + counts[1])
         return cls(filled.astype(np.uint32), counts[0][filled], counts[1][filled])
 
-    @classmethod
-    def sum_of(cls, histograms: Sequence[ScoreHistogram]) -> ScoreHistogram:
-        """All of them counted together."""
-        return functools.reduce(operator.add, histograms, cls.empty())
-
     def __add__(self, other: ScoreHistogram) -> ScoreHistogram:
         keys, where = np.unique(np.concatenate([self.keys, other.keys]), return_inverse=True)
         positives, negatives = np.zeros((2, keys.size), np.int64)
@@ -132,7 +125,7 @@ class ScoreHistogram:
         recall, ppv = true / true[-1], true / np.maximum(true + false, 1)
         return _thinned(recall[found], ppv[found], n_points)
 
-    @property
+    @cached_property
     def _ranking(self) -> Ranking:
         """With the keys for scores."""
         true, false = np.cumsum(self.positives[::-1]), np.cumsum(self.negatives[::-1])

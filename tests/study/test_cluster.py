@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cohorts import maps_in, write_scans
+from small_cohorts import maps_in, write_scans
 
 from pipeline.cli.main import main
 

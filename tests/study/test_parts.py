@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cohorts import maps_in, write_scans
 from slurm import running_slurm
+from small_cohorts import maps_in, write_scans
 
 from pipeline.cases.loop import Execution, of_part
 from pipeline.cli.main import main
