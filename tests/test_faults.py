@@ -77,7 +77,7 @@ def test_reading_is_not_disturbed_and_other_folders_are_not(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("of", "every"), [("detection", 4), ("training", 80)])
+@pytest.mark.parametrize(("of", "every"), [("detection", 12), ("training", 320)])
 def test_a_disturbed_command_ends_in_the_same_bits_when_it_is_repeated(
     of: str, every: int, tmp_path: Path
 ) -> None:

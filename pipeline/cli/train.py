@@ -22,7 +22,7 @@ from pipeline.cli.common.parsers import (
 from pipeline.errors import InputError
 from pipeline.files.limits import MAX_QUOTED
 from pipeline.files.texts import cut, quoted
-from pipeline.run.words import NOISES, PRESETS, SETTINGS, is_setting
+from pipeline.run.words import DEGRADATIONS, NOISES, PRESETS, SETTINGS, is_setting
 from pipeline.stages import stage
 
 
@@ -53,6 +53,12 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--noise",
         choices=_KnownNoises(),
         help="that is added in training (default: simplex); installed packages add others",
+    )
+    parser.add_argument(
+        "--degradation",
+        choices=DEGRADATIONS,
+        help="what the network learns to undo: noise (default), painted lesions (anomaly: no noise "
+        "is added to a scan either), or both",
     )
     parser.add_argument("--epochs", type=int, help="passes (default: the preset's)")
     parser.add_argument("--hold-out", type=int, default=0, help="subjects not to touch at all")
@@ -123,11 +129,14 @@ def _run_train(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Dotted key to value, of all options that are settings of a run."""
+    from pipeline.run.presets import degradation_settings
     from pipeline.run.strict_yaml import parse_yaml
 
     values: dict[str, Any] = {"seed": arguments.seed, "hold_out": arguments.hold_out}
     if arguments.noise:
         values["diffusion.noise"] = arguments.noise
+    if arguments.degradation:
+        values |= degradation_settings(arguments.degradation)
     if arguments.epochs is not None:
         values["training.epochs"] = arguments.epochs
     for assignment in arguments.set:

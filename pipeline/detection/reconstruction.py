@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pipeline.noise.depths import seeded_fields
 from pipeline.noise.noises import VolumeNoise, derive_seed, noise_at_test
 from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model
@@ -70,7 +71,8 @@ def reconstruct(
     """
     places = list(range(len(slices)) if positions is None else positions)
     batch_size = _batch_size(model, config, slices)
-    n_draws = 1 if config.reconstruction == "clean" else config.draws
+    is_random = model.scheduler.is_random and config.reconstruction != "clean"
+    n_draws = config.draws if is_random else 1
     results = torch.zeros(len(config.timesteps), n_draws, *slices.shape)
     # Batches outside: coherent noise then finds the operators of its depths in the cache.
     for first in range(0, len(slices), batch_size):
@@ -124,4 +126,5 @@ def _noise(
         depths = [index * grid.slice_spacing_mm / grid.spacing_mm for index in indices]
         return noise.seeded_sections(slices, [derive_seed(*key)] * len(indices), depths)
     seed, content, *rest = key
-    return noise.seeded(slices, [derive_seed(seed, content, index, *rest) for index in indices])
+    seeds = [derive_seed(seed, content, index, *rest) for index in indices]
+    return seeded_fields(noise, slices, model.config.diffusion.noise_depth, int(rest[-1]), seeds)

@@ -27,11 +27,15 @@ class SimplexDDPMScheduler(Scheduler):
             ``"v_prediction"`` (Salimans & Ho 2022).
         clip_sample: clip the predicted x_0 to [-1, 1].
         noise: the distribution of the noise; `Simplex` by default.
+        min_beta: the betas of the schedule are raised to it where they are lower.
 
     Raises:
         ValueError: an unknown schedule or prediction type.
         TypeError: ``noise`` is a function, or anything else that is no `Noise`.
     """
+
+    is_random = True
+    """Whether two restorations of an image differ by what is drawn."""
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class SimplexDDPMScheduler(Scheduler):
         *,
         clip_sample: bool = True,
         noise: Noise | None = None,
+        min_beta: float = 0.0,
     ) -> None:
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule is one of {', '.join(SCHEDULES)}; got {schedule!r}")
@@ -52,6 +57,10 @@ class SimplexDDPMScheduler(Scheduler):
                 "is a class that derives from Noise and has draw(n_fields, like, generator)"
             )
         super().__init__(num_train_timesteps, SCHEDULES[schedule])
+        if min_beta > 0:
+            self.betas = self.betas.clamp_min(min_beta)
+            self.alphas = 1.0 - self.betas
+            self.alphas_cumprod = torch.cumprod(self.alphas, dim=0)
         self.prediction_type = prediction_type
         self.clip_sample = clip_sample
         self.noise = noise if noise is not None else Simplex()
@@ -175,12 +184,9 @@ class SimplexDDPMScheduler(Scheduler):
         Raises:
             ValueError: the timesteps are not in order, or eta lies outside 0..1.
         """
-        t = int(timestep)
-        t_prev = self._next_timestep(t) if previous_timestep is None else int(previous_timestep)
         if not 0 <= eta <= 1:
             raise ValueError(f"eta lies in 0..1; got {eta}")
-        if not -1 <= t_prev < t < self.num_train_timesteps:
-            raise ValueError(f"a step goes down, within 0..T-1; got t={t}, t_prev={t_prev}")
+        t, t_prev = self.checked_step(timestep, previous_timestep)
         x_0 = self.predict_x_0(model_output, t, sample)
         if t_prev < 0:
             return x_0, x_0
@@ -189,6 +195,22 @@ class SimplexDDPMScheduler(Scheduler):
             return mean, x_0
         field = self.noise(sample, generator) if noise is None else noise
         return mean + variance.sqrt() * field, x_0
+
+    def checked_step(self, timestep: int, previous: int | None) -> tuple[int, int]:
+        """Both ends of a step; the lower one is the next of `timesteps` where it is None.
+
+        Raises:
+            ValueError: the timesteps are not in order.
+        """
+        t = int(timestep)
+        t_prev = self._next_timestep(t) if previous is None else int(previous)
+        if not -1 <= t_prev < t < self.num_train_timesteps:
+            raise ValueError(f"a step goes down, within 0..T-1; got t={t}, t_prev={t_prev}")
+        return t, t_prev
+
+    def perturbed(self, images: Tensor, timestep: int, noise_at: NoiseAt) -> Tensor:
+        """What a restoration of images ``(B, C, H, W)`` begins with, at a timestep."""
+        return self.add_noise(images, noise_at(timestep), timestep)
 
     def _posterior(
         self, x_0: Tensor, x_t: Tensor, ends: tuple[int, int], eta: float
@@ -235,7 +257,7 @@ class SimplexDDPMScheduler(Scheduler):
         steps = [timestep] if path is None else [int(t) for t in path]
         if not steps or steps[0] != timestep:
             raise ValueError(f"the path starts at t={timestep}; got {steps[:3]}")
-        x_t = self.add_noise(images, noise_at(timestep), timestep)
+        x_t = self.perturbed(images, timestep, noise_at)
         for t, t_prev in zip(steps, [*steps[1:], -1], strict=True):
             output = network(x_t, torch.full((len(x_t),), t, device=x_t.device, dtype=torch.long))
             field = noise_at(t_prev) if t_prev >= 0 and eta else None

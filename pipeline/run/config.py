@@ -29,8 +29,9 @@ from pipeline.files.limits import (
 )
 from pipeline.files.texts import brief, quoted
 from pipeline.maps.scoring import RESIDUALS
+from pipeline.noise.depths import DEPTHS
 from pipeline.noise.noises import NOISES, VolumeNoise, make_noise, noise_kind
-from pipeline.run.words import FALSE_POSITIVE_RATES
+from pipeline.run.words import DEGRADATIONS, FALSE_POSITIVE_RATES
 
 LOSSES = ("l2", "l1")
 RECONSTRUCTIONS = ("one_shot", "chain", "ddim", "clean")
@@ -43,6 +44,13 @@ class DiffusionConfig:
     Attributes:
         noise: name in `NOISES`.
         noise_parameters: its arguments.
+        noise_depth: at which depth of a noise in 3-D a field is cut: ``fixed``, ``typical`` or
+            ``timestep``; see `pipeline.noise.depths`.
+        min_beta: the schedule's betas are raised to it; 0 leaves them.
+        clip_sample: the restored image is clipped to [-1, 1].
+        degradation: what training degrades images by: ``noise``, painted lesions that are mixed in
+            without noise (``anomaly``, a cold diffusion), or noise on images with such lesions
+            (``both``). The network is to undo all of it.
     """
 
     num_train_timesteps: int = 1000
@@ -50,6 +58,10 @@ class DiffusionConfig:
     prediction_type: str = "epsilon"
     noise: str = "simplex"
     noise_parameters: dict[str, float] = field(default_factory=dict)
+    noise_depth: str = "fixed"
+    min_beta: float = 0.0
+    clip_sample: bool = True
+    degradation: str = "noise"
 
 
 @dataclass(frozen=True)
@@ -160,6 +172,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "grid.spacing_mm": (MIN_SPACING_MM, 50),
     "grid.slice_spacing_mm": (MIN_SPACING_MM, 50),
     "diffusion.num_train_timesteps": (1, MAX_TIMESTEPS),
+    "diffusion.min_beta": (0, 0.5),
     "training.epochs": (1, MAX_EPOCHS),
     "training.slices_per_epoch": (1, MAX_SLICES_PER_EPOCH),
     "training.batch_size": (1, MAX_BATCH_SIZE),
@@ -202,6 +215,7 @@ class RunConfig:
     Attributes:
         modalities: channels of the network, in this order.
         network: name in `NETWORKS`.
+        mirrored: the network sees the mirror image of a slice beside it.
         seed: of everything that is drawn.
         validation_fraction: share of the healthy subjects kept for validation loss and calibration.
         hold_out: number of healthy subjects that are not touched at all; they are listed in
@@ -211,6 +225,7 @@ class RunConfig:
     modalities: tuple[str, ...] = ("flair",)
     preset: str = "tiny"
     network: str = "tiny"
+    mirrored: bool = False
     grid: Grid = field(default_factory=Grid)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -226,7 +241,8 @@ class RunConfig:
         _check_factors(self.detection)
         _check_timesteps(self)
         _check_noise_parameters(self.diffusion)
-        _check_coherent_noise(self)
+        _check_noise_in_3d(self)
+        _check_degradation(self)
         _check_grid_fits(self)
 
 
@@ -245,6 +261,8 @@ def _check_choices(config: RunConfig) -> None:
     _check_noise(config.diffusion.noise)
     check_choice("diffusion.schedule", config.diffusion.schedule, SCHEDULES)
     check_choice("diffusion.prediction_type", config.diffusion.prediction_type, PREDICTIONS)
+    check_choice("diffusion.noise_depth", config.diffusion.noise_depth, DEPTHS)
+    check_choice("diffusion.degradation", config.diffusion.degradation, DEGRADATIONS)
     check_choice("training.loss", config.training.loss, LOSSES)
     check_choice("detection.residual", config.detection.residual, RESIDUALS)
     check_choice("detection.reconstruction", config.detection.reconstruction, RECONSTRUCTIONS)
@@ -323,14 +341,33 @@ def _check_noise_parameters(diffusion: DiffusionConfig) -> None:
         raise InputError(f"diffusion.noise_parameters: {brief(error)}") from error
 
 
-def _check_coherent_noise(config: RunConfig) -> None:
-    coherent = config.training.coherent_noise or config.detection.coherent_noise
-    if coherent and not issubclass(NOISES[config.diffusion.noise], VolumeNoise):
-        volume_noises = [name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise)]
-        raise InputError(
-            f"coherent_noise needs a noise in 3-D: {', '.join(volume_noises)}; got "
-            f"diffusion.noise: {config.diffusion.noise}"
-        )
+def _check_noise_in_3d(config: RunConfig) -> None:
+    diffusion = config.diffusion
+    asked = {
+        "coherent_noise": config.training.coherent_noise or config.detection.coherent_noise,
+        f"diffusion.noise_depth: {diffusion.noise_depth}": diffusion.noise_depth != "fixed",
+    }
+    for what, is_asked in asked.items():
+        if is_asked and not issubclass(NOISES[diffusion.noise], VolumeNoise):
+            volume_noises = [name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise)]
+            raise InputError(
+                f"{what} needs a noise in 3-D: {', '.join(volume_noises)}; got "
+                f"diffusion.noise: {diffusion.noise}"
+            )
+
+
+def _check_degradation(config: RunConfig) -> None:
+    """An anomaly is undone without drawing anything."""
+    if config.diffusion.degradation != "anomaly":
+        return
+    for name, value, allowed in (
+        ("diffusion.prediction_type", config.diffusion.prediction_type, ("sample",)),
+        ("detection.reconstruction", config.detection.reconstruction, ("one_shot", "ddim")),
+        ("detection.draws", config.detection.draws, (1,)),
+    ):
+        if value not in allowed:
+            words = " or ".join(map(str, allowed))
+            raise InputError(f"diffusion.degradation: anomaly needs {name} {words}; got {value}")
 
 
 def _check_grid_fits(config: RunConfig) -> None:

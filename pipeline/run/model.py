@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from pipeline.diffusion.network import build_network
+from pipeline.diffusion.cold import AnomalyScheduler
+from pipeline.diffusion.network import DenoisingUNet, build_network
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
 from pipeline.errors import InputError, reason_of
 from pipeline.files.identity import content_hash
@@ -72,12 +73,21 @@ def _arrived(values: dict[str, Any], named: torch.device | None) -> Model:
 
 def make_scheduler(config: DiffusionConfig) -> SimplexDDPMScheduler:
     """The scheduler, with its noise, that a configuration describes."""
+    if config.degradation == "anomaly":
+        return AnomalyScheduler(config.num_train_timesteps, clip_sample=config.clip_sample)
     return SimplexDDPMScheduler(
         num_train_timesteps=config.num_train_timesteps,
         schedule=config.schedule,
         prediction_type=config.prediction_type,
+        clip_sample=config.clip_sample,
+        min_beta=config.min_beta,
         noise=make_noise(config.noise, **config.noise_parameters),
     )
+
+
+def network_of(config: RunConfig) -> DenoisingUNet:
+    """The network that a configuration describes, with random weights."""
+    return build_network(config.network, len(config.modalities), mirrored=config.mirrored)
 
 
 def load_model(run: Path | str, device: torch.device | None = None) -> Model:
@@ -99,7 +109,7 @@ def load_model(run: Path | str, device: torch.device | None = None) -> Model:
             f"{run_dir}: the training is not finished (no model.pt); repeat its command with "
             "--resume"
         )
-    network = build_network(config.network, len(config.modalities))
+    network = network_of(config)
     load_weights(weights, network)
     # On CPUs convolutions take a fifth less time (tests/benchmarks/speed.py).
     convert_conv2d_weight_memory_format(network, torch.channels_last)
@@ -127,7 +137,7 @@ def atlases_made_for(config: RunConfig, weights_sha256: str) -> str:
             "weights": weights_sha256,
             "grid": asdict(config.grid),
             "modalities": config.modalities,
-            "diffusion": asdict(config.diffusion),
+            "diffusion": _told_apart(config),
             "reconstruction": recipe.reconstruction,
             "timesteps": recipe.timesteps,
             "draws": recipe.draws,
@@ -137,6 +147,15 @@ def atlases_made_for(config: RunConfig, weights_sha256: str) -> str:
         },
         sort_keys=True,
     )
+
+
+def _told_apart(config: RunConfig) -> dict[str, Any]:
+    """Settings of the diffusion; of those that older runs do not have, what is not as in them."""
+    settings, older = asdict(config.diffusion), asdict(DiffusionConfig())
+    new = ("noise_depth", "min_beta", "clip_sample", "degradation")
+    same = [name for name in new if settings[name] == older[name]]
+    kept = {name: value for name, value in settings.items() if name not in same}
+    return kept | ({"mirrored": True} if config.mirrored else {})
 
 
 def needs_residual_atlas(recipe: DetectionConfig) -> bool:

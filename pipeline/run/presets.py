@@ -87,6 +87,23 @@ _OTHER_RECIPE: dict[str, object] = {
 _ANY_RECIPE: dict[str, object] = {"standardise": True, "edge_mm": 0.0, "half_height": 0.5}
 
 
+def degradation_settings(name: str) -> dict[str, object]:
+    """What a run is set to that learns to undo noise, painted anomalies, or both.
+
+    Args:
+        name: in `pipeline.run.words.DEGRADATIONS`.
+    """
+    settings: dict[str, object] = {"diffusion.degradation": name}
+    if name == "anomaly":
+        settings |= {
+            "diffusion.prediction_type": "sample",
+            "detection.reconstruction": "one_shot",
+            "detection.timesteps": [300, 600, 900],
+            "detection.draws": 1,
+        }
+    return settings
+
+
 def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
     """The preset for these modalities; the sign and the factors of the map follow them.
 

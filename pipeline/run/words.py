@@ -17,6 +17,8 @@ PRESETS = ("tiny", "small", "base", "paper", "picture")
 """Names in `pipeline.run.presets`."""
 NOISES = ("simplex", "gaussian", "coarse", "mixed")
 """Names in `pipeline.noise.noises`; packages add others."""
+DEGRADATIONS = ("noise", "anomaly", "both")
+"""What a network learns to undo; see `pipeline.run.config.DiffusionConfig`."""
 FALSE_POSITIVE_RATES = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """At which thresholds are tabulated."""
 METHODS = (
@@ -34,10 +36,14 @@ STEPS = (
 )
 """The steps of the ladder."""
 SETTINGS = {
-    "": ("modalities", "preset", "network", "validation_fraction", "hold_out", "seed"),
+    "": (
+        *("modalities", "preset", "network", "mirrored", "validation_fraction", "hold_out"),
+        "seed",
+    ),
     "grid": ("size", "spacing_mm", "slice_spacing_mm"),
     "diffusion": (
         *("num_train_timesteps", "schedule", "prediction_type", "noise", "noise_parameters"),
+        *("noise_depth", "min_beta", "clip_sample", "degradation"),
     ),
     "training": (
         *("epochs", "slices_per_epoch", "batch_size", "learning_rate", "warmup_steps"),

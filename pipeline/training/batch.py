@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 from monai.engines import DiffusionPrepareBatch
+from monai.engines.utils import default_prepare_batch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from pipeline.diffusion.anomalies import with_anomalies
 from pipeline.diffusion.scheduler import SimplexDDPMScheduler
+from pipeline.noise.depths import drawn_fields
 from pipeline.noise.noises import VolumeNoise, derive_seed
 from pipeline.run.config import RunConfig
 from pipeline.training import distributed
@@ -28,30 +31,27 @@ class NoisePrepareBatch(DiffusionPrepareBatch):
 
     Args:
         scheduler: gives the noise and the target.
-        generator: source of noise and timesteps.
-        timestep_range: t is drawn from [first, last).
-        coherent: each field is a slice of a 3-D noise, at one of `N_DEPTHS` depths.
+        generator: source of noise, timesteps and anomalies.
+        config: of the run: what images are degraded by, and where t is drawn from.
     """
 
     def __init__(
-        self,
-        scheduler: SimplexDDPMScheduler,
-        generator: torch.Generator,
-        timestep_range: tuple[int, int],
-        *,
-        coherent: bool = False,
+        self, scheduler: SimplexDDPMScheduler, generator: torch.Generator, config: RunConfig
     ) -> None:
         super().__init__(scheduler.num_train_timesteps)
-        self.scheduler = scheduler
-        self.generator = generator
-        self.timestep_range = timestep_range
-        self.coherent = coherent
+        self.scheduler, self.generator, self.config = scheduler, generator, config
 
-    def get_noise(self, images: Tensor) -> Tensor:
-        """A field for each image: the shape of ``images``, mean 0 and variance 1."""
-        noise = self.scheduler.noise
-        if not self.coherent:
-            return noise(images, self.generator)
+    def get_noise(self, images: Tensor, timesteps: Tensor | None = None) -> Tensor:
+        """A field for each image: the shape of ``images``, mean 0 and variance 1.
+
+        Args:
+            images: ``(B, C, H, W)``.
+            timesteps: ``(B,)``; asked for only where they decide the depth of the fields.
+        """
+        noise, depth = self.scheduler.noise, self.config.diffusion.noise_depth
+        if not self.config.training.coherent_noise:
+            at = [] if timesteps is None else timesteps.tolist()
+            return drawn_fields(noise, images, depth, at, self.generator)
         assert isinstance(noise, VolumeNoise)
         depths = noise.typical_depths(N_DEPTHS)
         drawn = torch.randint(N_DEPTHS, (len(images),), generator=self.generator)
@@ -59,7 +59,7 @@ class NoisePrepareBatch(DiffusionPrepareBatch):
 
     def get_timesteps(self, images: Tensor) -> Tensor:
         """A timestep for each image, ``(B,)`` int64, within ``timestep_range``."""
-        first, last = self.timestep_range
+        first, last = self.config.training.timestep_range
         return torch.randint(first, last, (len(images),), generator=self.generator)
 
     def get_target(self, images: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -72,15 +72,44 @@ class NoisePrepareBatch(DiffusionPrepareBatch):
         """What MONAI's trainer passes on.
 
         Args:
-            batchdata: ``image`` ``(B, C, H, W)`` in [-1, 1], ``weight`` ``(B, 1, H, W)`` 0 or 1.
+            batchdata: ``image`` ``(B, C, H, W)`` in [-1, 1], ``brain`` and ``weight``
+                ``(B, 1, H, W)`` 0 or 1.
             args, kwargs: the device of what is returned, and further arguments of `Tensor.to`.
 
         Returns:
             The images, the target with the weight ``(B, C + 1, H, W)``, and the arguments of the
             inferer: ``noise`` and ``timesteps``.
         """
-        images, target, rest, infer = super().__call__(batchdata, *args, **kwargs)
-        return images, torch.cat([target, batchdata["weight"].to(target)], dim=1), rest, infer
+        images, _ = default_prepare_batch(batchdata, *args, **kwargs)
+        noise, timesteps = self._drawn(images, batchdata)
+        target = self.get_target(images, noise, timesteps)
+        target = torch.cat([target, batchdata["weight"].to(target)], dim=1)
+        return images, target, (), {"noise": noise, "timesteps": timesteps}
+
+    def _drawn(self, images: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What degrades the images ``(B, C, H, W)``, as the scheduler takes it, and at which t."""
+        degradation = self.config.diffusion.degradation
+        if degradation == "anomaly":
+            timesteps = self.get_timesteps(images).to(images.device)
+            return self._with_anomalies(images, batch), timesteps
+        if self.config.diffusion.noise_depth == "timestep":
+            timesteps = self.get_timesteps(images)
+            noise = self.get_noise(images, timesteps)
+        else:
+            noise = self.get_noise(images)
+            timesteps = self.get_timesteps(images)
+        noise, timesteps = noise.to(images), timesteps.to(images.device)
+        if degradation == "both":
+            share = torch.rand((len(images), 1, 1, 1), generator=self.generator).to(images)
+            change = share * (self._with_anomalies(images, batch) - images)
+            # As noise that leads from the healthy image to the anomalous one with noise.
+            alpha_bar = self.scheduler.alpha_bar(timesteps, images)
+            noise = noise + (alpha_bar / (1 - alpha_bar)).sqrt() * change
+        return noise, timesteps
+
+    def _with_anomalies(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        brain = batch["brain"].to(images.device) > 0.5
+        return with_anomalies(images, brain, self.config.grid.spacing_mm, self.generator)
 
 
 @dataclass(frozen=True)

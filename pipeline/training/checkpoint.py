@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import torch
 
-from pipeline.diffusion.network import build_network
 from pipeline.errors import InputError
 from pipeline.files.limits import MAX_CHECKPOINT_BYTES
 from pipeline.files.names import CHECKPOINT
 from pipeline.files.texts import brief
 from pipeline.files.writing import opened, write_atomically
 from pipeline.run.config import RunConfig
+from pipeline.run.model import network_of
 from pipeline.run.weights import read_state
 from pipeline.training.losses import EpochLosses
 
@@ -47,7 +47,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 def checkpoint_bytes(config: RunConfig) -> int:
     """Size of `CHECKPOINT`: weights, their average, and the two moments of the optimizer."""
     with torch.device("meta"):
-        network = build_network(config.network, len(config.modalities))
+        network = network_of(config)
     return 4 * sum(p.numel() * p.element_size() for p in network.parameters())
 
 

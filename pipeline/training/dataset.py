@@ -111,8 +111,8 @@ def _holds_a_stack(path: Path, config: RunConfig) -> bool:
 
 
 SliceItem = dict[str, Tensor]
-"""``image`` ``(C, H, W)`` in [-1, 1] with background -1, and ``weight`` ``(1, H, W)``: 0 where the
-loss must not look (voxels that do not count as healthy), else 1."""
+"""``image`` ``(C, H, W)`` in [-1, 1], background -1; ``brain`` ``(1, H, W)``, 1 inside; ``weight``
+``(1, H, W)``, 0 where the loss must not look (voxels that do not count as healthy), else 1."""
 
 
 class SliceDataset(Dataset[SliceItem]):
@@ -141,7 +141,8 @@ class SliceDataset(Dataset[SliceItem]):
         if self.augmentation is not None:
             stack = self.augmentation(stack, self.epoch, index)
         image, brain, healthy = stack[:-2], stack[-2:-1], stack[-1:]
-        return {"image": image, "weight": 1.0 - (brain - healthy).clamp(0, 1)}
+        weight = 1.0 - (brain - healthy).clamp(0, 1)
+        return {"image": image, "brain": brain, "weight": weight}
 
 
 class Augmentation:

@@ -161,10 +161,7 @@ class Training:
         )
 
     def _prepare_with(self, generator: torch.Generator) -> NoisePrepareBatch:
-        training = self.config.training
-        return NoisePrepareBatch(
-            self.scheduler, generator, training.timestep_range, coherent=training.coherent_noise
-        )
+        return NoisePrepareBatch(self.scheduler, generator, self.config)
 
     def run(self) -> None:
         """Train from the last checkpoint, or from the start, to the end.

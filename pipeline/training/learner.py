@@ -11,9 +11,9 @@ from ignite.handlers import EMAHandler
 from monai.networks.nets import DiffusionModelUNet
 from torch.optim.lr_scheduler import LambdaLR
 
-from pipeline.diffusion.network import build_network
 from pipeline.noise.noises import derive_seed
 from pipeline.run.config import RunConfig, TrainingConfig
+from pipeline.run.model import network_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def make_learner(config: RunConfig, n_steps: int, device: torch.device) -> Learn
     """
     training = config.training
     torch.manual_seed(derive_seed(config.seed, "weights"))
-    network = build_network(config.network, len(config.modalities)).to(device)
+    network = network_of(config).to(device)
     ema = EMAHandler(network, momentum=1 - training.ema_decay)
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, fused=True)
     rate = LambdaLR(optimizer, lambda step: learning_rate_factor(step, n_steps, training))

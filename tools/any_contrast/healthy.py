@@ -14,13 +14,15 @@ from torch.nn import functional
 SHAPE = (48, 64, 64)
 """Slices from inferior upwards, rows from posterior to anterior, columns from left to right."""
 SPACING_MM, SOURCE_MM = 3.25, 2.0
+ZOOMS = (0.95, 1.4)
+"""Of the spacing: in part, the brains are smaller than they are."""
 FLUID, CORTEX, WHITE, DEEP, CEREBELLAR_GREY, CEREBELLAR_WHITE, STEM = range(1, 8)
 N_TISSUES = 8
 FLUID_LABELS = (1, 4, 11, 46, 49, 50, 51, 52, 63, 64, 69)
 DEEP_LABELS = (23, 30, 36, 37, 55, 56, 57, 58, 59, 60, 75, 76)
 CEREBELLAR_LABELS, CEREBELLAR_WHITE_LABELS = (38, 39, 71, 72, 73), (40, 41)
 STEM_LABELS, WHITE_LABELS = (35, 61, 62), tuple(range(81, 96))
-FAMILIES = {"flair": 0.28, "t2": 0.2, "t1": 0.17, "t1ce": 0.15, "pd": 0.05, "random": 0.15}
+FAMILIES = {"flair": 0.24, "t2": 0.2, "t1": 0.2, "t1ce": 0.2, "pd": 0.04, "random": 0.12}
 """Kinds of contrast, and how often each is drawn."""
 
 
@@ -110,7 +112,7 @@ def contrast(rng: np.random.Generator, family: str) -> np.ndarray:
         fluid = grey + rng.uniform(0.2, 0.6)
     elif family in ("t1", "t1ce"):
         white = rng.uniform(0.55, 0.85)
-        grey = white - rng.uniform(0.06, 0.3)
+        grey = white - rng.uniform(0.03, 0.3)
         fluid = grey - rng.uniform(0.12, 0.35)
     elif family == "pd":
         white = rng.uniform(0.45, 0.65)
@@ -141,11 +143,12 @@ def paint(person: Person, family: str, rng: np.random.Generator) -> Brain:
     image += _caps(person.tissues, inside, family, rng)
     if family == "t1ce":
         image += _enhancing(person.tissues, inside, rng)
+    image += _scraps(inside, rng)
     points = _points(person.tissues.shape, inside, rng)
     width = SPACING_MM / SOURCE_MM / 2.355 * 1.2
     share = ndimage.gaussian_filter(inside.astype(np.float32), width)
     image = ndimage.gaussian_filter(image * inside, width) / np.maximum(share, 1e-3)
-    brain = _sampled(share, points) > 0.5
+    brain = _sampled(share, points) > rng.uniform(0.3, 0.7)
     bias = np.exp(rng.uniform(0, 0.25) * smooth_field(rng, SHAPE, 4))
     drawn = _sampled(image, points) * bias + rng.normal(0, rng.uniform(0.003, 0.035), SHAPE)
     return Brain(
@@ -179,6 +182,15 @@ def _enhancing(tissues: np.ndarray, inside: np.ndarray, rng: np.random.Generator
     return rng.uniform(0.05, 0.5) * patchy * np.maximum(rim, threads * grey_or_fluid)
 
 
+def _scraps(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray | float:
+    """What a skull-stripping leaves at the surface: spots far brighter than the brain."""
+    if rng.random() < 0.4:
+        return 0.0
+    depth = ndimage.distance_transform_edt(inside) * SOURCE_MM
+    spots = smooth_field(rng, inside.shape, int(rng.integers(10, 18))) - rng.uniform(0.6, 1.8)
+    return rng.uniform(0.3, 2.0) * (depth < rng.uniform(2, 7)) * np.clip(3 * spots, 0, 1)
+
+
 def _points(
     shape: tuple[int, ...], inside: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
@@ -197,7 +209,8 @@ def _points(
     z, y, x = np.meshgrid(*axes, indexing="ij")
     if rng.random() < 0.5:
         x = -x
-    offsets = np.stack([x, y, z]) * SPACING_MM / SOURCE_MM
+    further = rng.uniform(*ZOOMS) if rng.random() < 0.6 else 1
+    offsets = np.stack([x, y, z]) * further * SPACING_MM / SOURCE_MM
     points = np.tensordot(turn, offsets, 1) + centre[:, None, None, None]
     strength = rng.uniform(0, 1.8)
     return tuple(point + strength * smooth_field(rng, SHAPE, 6) for point in points)

@@ -17,6 +17,8 @@ from tools.any_contrast.healthy import SHAPE, SPACING_MM, Brain, smooth_field
 RADII_MM = (4.5, 40.0)
 BRIGHT = {"flair": 0.87, "t2": 0.87, "pd": 0.75, "t1": 0.2, "t1ce": 0.35, "random": 0.5}
 """How often a lesion is brighter than what was there, by the kind of contrast."""
+FAINT = {"t1": 0.45, "t1ce": 0.45}
+"""How often a lesion hardly shows, where not 0.2: of oedema these contrasts show little."""
 _AXES = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float32) for n in SHAPE], indexing="ij"))
 
 
@@ -55,7 +57,7 @@ def with_lesions(brain: Brain, shapes: Sequence[np.ndarray], rng: np.random.Gene
     spread = float(high - low) + 1e-3
     for _ in range(int(rng.integers(2, 5)) if rng.random() < 0.3 else 1):
         distance = _real(shapes, brain, rng) if rng.random() < 0.25 else _blob(brain, rng)
-        if rng.random() < 0.35:
+        if rng.random() < 0.4:
             pushed = _pushed(np.stack([image, healthy]), distance, rng)
             image, healthy = np.where(brain.brain, pushed, 0)
         where = brain.brain if rng.random() < 0.4 else brain.brain & ~brain.fluid
@@ -105,7 +107,7 @@ def _pushed(images: np.ndarray, distance: np.ndarray, rng: np.random.Generator) 
     smooth = ndimage.gaussian_filter(np.minimum(distance, 3), 1.5)
     gradient = np.stack(np.gradient(smooth))
     length = np.maximum(np.sqrt((gradient**2).sum(0)), 1e-3)
-    size = rng.uniform(0.3, 2.2) * np.exp(-(((smooth - 0.9) / 0.6) ** 2))
+    size = rng.uniform(0.3, 4.0) * np.exp(-(((smooth - 0.9) / rng.uniform(0.5, 1.2)) ** 2))
     source = _AXES - gradient / length * size
     scaled = [2 * s / (n - 1) - 1 for s, n in zip(source, SHAPE, strict=True)]
     where = torch.from_numpy(np.stack(scaled[::-1], -1).astype(np.float32))[None]
@@ -129,8 +131,8 @@ def _painted(
     """What the lesion looks like, everywhere: its mask is applied by the caller."""
     middle = float(np.median(image[inside]))
     sign = 1 if rng.random() < BRIGHT[family] else -1
-    faint = rng.random() < 0.2
-    change = sign * spread * (rng.uniform(0.08, 0.2) if faint else rng.uniform(0.15, 1.1))
+    faint = rng.random() < FAINT.get(family, 0.2)
+    change = sign * spread * (rng.uniform(0.06, 0.2) if faint else rng.uniform(0.15, 1.1))
     kind = rng.random()
     if kind < 0.5:  # keeps the texture
         new = image + change
@@ -139,7 +141,7 @@ def _painted(
     else:  # has one of its own
         own = smooth_field(rng, SHAPE, int(rng.integers(8, 20)))
         new = middle + change * (0.8 + rng.uniform(0.1, 0.6) * own)
-    if rng.random() < 0.45:
+    if rng.random() < (0.6 if family in FAINT else 0.45):
         new = _with_core(new, distance, middle, family, spread, rng)
     return new
 
