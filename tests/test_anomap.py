@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -120,7 +121,16 @@ class Stripes(anomap.noise.Noise):
 
 
 @pytest.fixture
-def stripes() -> str:
+def noises() -> Iterator[None]:
+    """What a test adds to the noises is taken out again."""
+    before = dict(NOISES)
+    yield
+    NOISES.clear()
+    NOISES.update(before)
+
+
+@pytest.fixture
+def stripes(noises: None) -> str:
     anomap.noise.register("stripes", Stripes)
     return "stripes"
 
@@ -179,7 +189,7 @@ class Flat(Noise):
 
 
 def test_an_installed_package_adds_methods_and_noises(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noises: None
 ) -> None:
     (tmp_path / "other_lab.py").write_text(PACKAGE)
     about = tmp_path / "other_lab-1.0.dist-info"

@@ -129,9 +129,9 @@ def parser() -> argparse.ArgumentParser:
         'eval "$(anomap --print-completion bash)"',
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = common_options()
+    common, of_preset = common_options(), common_options(seed=None)
     for add in COMMANDS:
-        add(commands, common)
+        add(commands, of_preset if add is train.add_train else common)
     return top
 
 

@@ -22,7 +22,14 @@ from pipeline.cli.common.parsers import (
 from pipeline.errors import InputError
 from pipeline.files.limits import MAX_QUOTED
 from pipeline.files.texts import cut, quoted
-from pipeline.run.words import DEGRADATIONS, NOISES, PRESETS, SETTINGS, is_setting
+from pipeline.run.words import (
+    DEGRADATIONS,
+    NOISES,
+    PRESETS,
+    SETTINGS,
+    degradation_settings,
+    is_setting,
+)
 from pipeline.stages import stage
 
 
@@ -46,7 +53,7 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--preset",
         default="tiny",
         choices=PRESETS,
-        help="tiny (default), small, base, paper or picture; see README",
+        help="tiny (default), small, base, paper, anoddpm or picture; see README",
     )
     parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
     parser.add_argument(
@@ -129,10 +136,11 @@ def _run_train(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Dotted key to value, of all options that are settings of a run."""
-    from pipeline.run.presets import degradation_settings
     from pipeline.run.strict_yaml import parse_yaml
 
-    values: dict[str, Any] = {"seed": arguments.seed, "hold_out": arguments.hold_out}
+    values: dict[str, Any] = {"hold_out": arguments.hold_out}
+    if arguments.seed is not None:
+        values["seed"] = arguments.seed
     if arguments.noise:
         values["diffusion.noise"] = arguments.noise
     if arguments.degradation:

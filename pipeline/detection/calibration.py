@@ -20,7 +20,7 @@ from pipeline.errors import InputError
 from pipeline.files.names import CALIBRATION
 from pipeline.files.record.calibration import Calibration, MadeFor, MethodCalibration
 from pipeline.noise.noises import derive_seed
-from pipeline.run.model import Model
+from pipeline.run.model import Model, diffusion_settings
 from pipeline.run.words import FALSE_POSITIVE_RATES
 from pipeline.scores.case_metrics import top_mean
 from pipeline.scores.intervals import mean_ci
@@ -65,7 +65,7 @@ def made_for(ready: ReadyMethod, models: Mapping[str, Model]) -> MadeFor:
         atlases_sha256=ready.atlases_sha256,
         modalities=None if first is None else first.modalities,
         grid=None if first is None else asdict(first.grid),
-        diffusion=asdict(own[0].diffusion) if own else {},
+        diffusion=diffusion_settings(own[0]) if own else {},
         settings={k: v for k, v in ready.settings.items() if k not in OF_THE_MASK},
     )
 

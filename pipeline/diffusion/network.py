@@ -20,6 +20,7 @@ class NetworkPreset:
         num_res_blocks: of each level.
         num_head_channels: of a head of attention.
         norm_num_groups: of the group norms.
+        resblock_updown: residual blocks halve and double the resolution.
     """
 
     channels: tuple[int, ...]
@@ -27,6 +28,7 @@ class NetworkPreset:
     num_res_blocks: tuple[int, ...]
     num_head_channels: int
     norm_num_groups: int
+    resblock_updown: bool = False
 
 
 NETWORKS: dict[str, NetworkPreset] = {
@@ -59,6 +61,15 @@ NETWORKS: dict[str, NetworkPreset] = {
         num_res_blocks=(2, 2, 2, 2, 2),
         num_head_channels=8,
         norm_num_groups=32,
+    ),
+    # As AnoDDPM's at 256x256: base width 128, attention at 16x16 and 8x8, two heads.
+    "anoddpm": NetworkPreset(
+        channels=(128, 128, 256, 256, 512, 512),
+        attention_levels=(False, False, False, False, True, True),
+        num_res_blocks=(2, 2, 2, 2, 2, 2),
+        num_head_channels=256,
+        norm_num_groups=32,
+        resblock_updown=True,
     ),
 }
 

@@ -48,6 +48,7 @@ class Octaves:
         base_frequency: f_0, cycles per pixel of the first octave, > 0; f_k = f_0 2^k.
         count: number of octaves, 1 to 32.
         decay: amplitude ratio from one octave to the next.
+        shared_depth: depths are lattice units, the same for all octaves, instead of pixels.
 
     Raises:
         ValueError: a parameter is out of range.
@@ -56,6 +57,7 @@ class Octaves:
     base_frequency: float = 2**-5
     count: int = 6
     decay: float = 0.8
+    shared_depth: bool = False
 
     def __post_init__(self) -> None:
         finite = math.isfinite(self.base_frequency) and math.isfinite(self.decay)
@@ -69,6 +71,11 @@ class Octaves:
     def frequencies(self) -> tuple[float, ...]:
         """Cycles per pixel of each octave."""
         return tuple(self.base_frequency * 2.0**k for k in range(self.count))
+
+    @property
+    def depth_scales(self) -> tuple[float, ...]:
+        """What a depth is multiplied by to be the third coordinate of each octave."""
+        return (1.0,) * self.count if self.shared_depth else self.frequencies
 
 
 @dataclass(frozen=True)
@@ -139,13 +146,14 @@ def simplex_grid(
         shape: H, W in pixels.
         octaves: that are summed.
         z: third coordinate, in lattice units, the same for all octaves.
-        depth: of a slice of noise in 3-D, in pixels: octave k lies at ``z + depth f_k``.
+        depth: of a slice of noise in 3-D, in pixels: octave k lies at ``z + depth f_k``; with
+            ``octaves.shared_depth`` in lattice units: all octaves lie at ``z + depth``.
         device: where fields are computed; CPU by default.
 
     Raises:
         ValueError: a parameter is out of range.
     """
-    heights = tuple(z + depth * frequency for frequency in octaves.frequencies)
+    heights = tuple(z + depth * scale for scale in octaves.depth_scales)
     _check(shape, octaves, heights)
     where = _operator_device(torch.device(device or "cpu"))
     pixels = (int(shape[0]), int(shape[1]))

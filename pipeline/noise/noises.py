@@ -117,6 +117,9 @@ class Simplex(VolumeNoise):
         base_frequency: cycles per pixel of the first octave, in (0, 1].
         octaves: number of octaves, each at twice the frequency of the last, 1 to 16.
         decay: amplitude ratio from one octave to the next, 0 to 2.
+        shared_depth: depths count in lattice units at every octave, as brain_damage has them,
+            instead of in pixels, as AnoDDPM has them.
+        unit_variance: fields are brought to mean 0 and variance 1; AnoDDPM's are not.
 
     Raises:
         ValueError: a parameter is out of range.
@@ -125,6 +128,8 @@ class Simplex(VolumeNoise):
     base_frequency: float = 2**-5
     octaves: int = 6
     decay: float = 0.8
+    shared_depth: bool = False
+    unit_variance: bool = True
 
     def __post_init__(self) -> None:
         octaves_fit = 1 <= self.octaves <= 16 and self.octaves == int(self.octaves)
@@ -134,6 +139,12 @@ class Simplex(VolumeNoise):
                 f"got {self}"
             )
         object.__setattr__(self, "octaves", int(self.octaves))
+
+    def __call__(self, like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """See `Noise`; raw ``(B, C, H, W)`` where `unit_variance` is False."""
+        if self.unit_variance or not like.numel():
+            return super().__call__(like, generator)
+        return self._shaped(self.draw(like.shape[0] * like.shape[1], like, generator), like)
 
     def draw(self, n_fields: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
         """See `Noise.draw` and `random_fields`; ``(n_fields, H, W)``."""
@@ -147,7 +158,7 @@ class Simplex(VolumeNoise):
         fields = simplex_fields(
             channel_seeds, _size(like), octaves=self._octaves, device=like.device
         )
-        return standardise(fields).reshape(like.shape).to(like.dtype)
+        return self._shaped(fields, like)
 
     def sections(
         self, like: Tensor, depths: Sequence[float], generator: torch.Generator | None = None
@@ -162,7 +173,7 @@ class Simplex(VolumeNoise):
             octaves=self._octaves,
             device=like.device,
         )
-        return standardise(fields).reshape(like.shape).to(like.dtype)
+        return self._shaped(fields, like)
 
     def seeded_sections(
         self, like: Tensor, seeds: Sequence[int], depths: Sequence[float]
@@ -175,7 +186,7 @@ class Simplex(VolumeNoise):
             octaves=self._octaves,
             device=like.device,
         )
-        return standardise(fields).reshape(like.shape).to(like.dtype)
+        return self._shaped(fields, like)
 
     def depths_kept(self, like: Tensor) -> int:
         """As many operators for ``(H, W)`` as fit into the memory for them; see `grids_kept`."""
@@ -183,13 +194,17 @@ class Simplex(VolumeNoise):
         return grids_kept(simplex_grid(_size(like), self._octaves, depth=depth, device=like.device))
 
     def typical_depths(self, n_depths: int) -> list[float]:
-        """Spread over the period of the lattice, in pixels."""
-        period = LATTICE_PERIOD / self.base_frequency
+        """Spread over the period of the lattice, in pixels or in its units."""
+        period = LATTICE_PERIOD / (1 if self.shared_depth else self.base_frequency)
         return [period * (i * _GOLDEN_RATIO % 1.0) for i in range(n_depths)]
 
     @property
     def _octaves(self) -> Octaves:
-        return Octaves(self.base_frequency, self.octaves, self.decay)
+        return Octaves(self.base_frequency, self.octaves, self.decay, self.shared_depth)
+
+    def _shaped(self, fields: Tensor, like: Tensor) -> Tensor:
+        scaled = standardise(fields) if self.unit_variance else fields
+        return scaled.reshape(like.shape).to(like.dtype)
 
 
 def _channel_seeds(seeds: Sequence[int], n_channels: int) -> list[int]:

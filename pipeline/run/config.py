@@ -57,7 +57,7 @@ class DiffusionConfig:
     schedule: str = "cosine"
     prediction_type: str = "epsilon"
     noise: str = "simplex"
-    noise_parameters: dict[str, float] = field(default_factory=dict)
+    noise_parameters: dict[str, float | bool] = field(default_factory=dict)
     noise_depth: str = "fixed"
     min_beta: float = 0.0
     clip_sample: bool = True
@@ -328,12 +328,17 @@ def _check_timesteps(config: RunConfig) -> None:
 
 
 def _check_noise_parameters(diffusion: DiffusionConfig) -> None:
-    known = {f.name for f in dataclasses.fields(typing.cast(Any, NOISES[diffusion.noise]))}
+    fields = dataclasses.fields(typing.cast(Any, NOISES[diffusion.noise]))
+    switches = {f.name: isinstance(f.default, bool) for f in fields}
     for name, value in diffusion.noise_parameters.items():
-        if name not in known or isinstance(value, bool) or not isinstance(value, int | float):
+        is_switch = isinstance(value, bool)
+        if switches.get(name) is not is_switch or not isinstance(value, int | float):
+            numbers = ", ".join(sorted(name for name, is_one in switches.items() if not is_one))
+            others = ", ".join(sorted(name for name, is_one in switches.items() if is_one))
             raise InputError(
                 f"diffusion.noise_parameters: {diffusion.noise} takes numbers for "
-                f"{', '.join(sorted(known)) or 'nothing'}; got {quoted(name)}: {quoted(value)}"
+                f"{numbers or 'nothing'}{others and f', true or false for {others}'}; got "
+                f"{quoted(name)}: {quoted(value)}"
             )
     try:
         make_noise(diffusion.noise, **diffusion.noise_parameters)

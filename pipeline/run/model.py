@@ -137,7 +137,7 @@ def atlases_made_for(config: RunConfig, weights_sha256: str) -> str:
             "weights": weights_sha256,
             "grid": asdict(config.grid),
             "modalities": config.modalities,
-            "diffusion": _told_apart(config),
+            "diffusion": diffusion_settings(config),
             "reconstruction": recipe.reconstruction,
             "timesteps": recipe.timesteps,
             "draws": recipe.draws,
@@ -149,7 +149,7 @@ def atlases_made_for(config: RunConfig, weights_sha256: str) -> str:
     )
 
 
-def _told_apart(config: RunConfig) -> dict[str, Any]:
+def diffusion_settings(config: RunConfig) -> dict[str, Any]:
     """Settings of the diffusion; of those that older runs do not have, what is not as in them."""
     settings, older = asdict(config.diffusion), asdict(DiffusionConfig())
     new = ("noise_depth", "min_beta", "clip_sample", "degradation")

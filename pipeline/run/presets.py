@@ -7,7 +7,13 @@ import dataclasses
 from pipeline.cases.grid import Grid
 from pipeline.cases.layouts.names import PICTURE, canonical_modality
 from pipeline.files.images.pictures import PICTURE_WIDTH_MM
-from pipeline.run.config import DetectionConfig, RunConfig, TrainingConfig, check_choice
+from pipeline.run.config import (
+    DetectionConfig,
+    DiffusionConfig,
+    RunConfig,
+    TrainingConfig,
+    check_choice,
+)
 from pipeline.run.settings import override
 
 PRESETS: dict[str, RunConfig] = {
@@ -26,38 +32,81 @@ PRESETS: dict[str, RunConfig] = {
             epochs=150, slices_per_epoch=None, learning_rate=2e-4, ema_decay=0.999
         ),
     ),
-    # brain_damage's recipe: 128x128, AdamW 1e-4, 1500 warm-up steps, cosine rate, 250 epochs,
-    # batches of 8, one-shot x_0 at t = 200, squared error and nothing else.
+    # brain_damage's recipe: its network, optimizer, augmentation, schedule, noise and map.
     "paper": RunConfig(
         preset="paper",
         network="paper",
         grid=Grid(128, 1.625, 1.625),
+        diffusion=DiffusionConfig(
+            noise_parameters={"shared_depth": True},
+            noise_depth="timestep",
+            min_beta=1e-4,
+            clip_sample=False,
+        ),
         training=TrainingConfig(
             epochs=250,
             slices_per_epoch=None,
             batch_size=8,
             learning_rate=1e-4,
             warmup_steps=1500,
-            ema_decay=0.999,
+            ema_decay=0.0,
+            rotate_degrees=2.0,
+            translate_mm=0.02 * PICTURE_WIDTH_MM,
+            scale=0.02,
+            flip=False,
         ),
         detection=DetectionConfig(
-            timesteps=(200,), draws=1, residual="squared", median_mm=0.0, edge_mm=0.0
+            timesteps=(200,),
+            draws=1,
+            residual="squared",
+            median_mm=0.0,
+            edge_mm=0.0,
+            min_component_ml=0.0,
+        ),
+        seed=42,
+    ),
+    # AnoDDPM's noise, schedule, network and chain (args28 of its repository); its augmentation
+    # shifts the two axes by different shares, here by their mean.
+    "anoddpm": RunConfig(
+        preset="anoddpm",
+        network="anoddpm",
+        grid=Grid(256, 0.8125, 1.625),
+        diffusion=DiffusionConfig(
+            schedule="linear",
+            noise_parameters={"base_frequency": 2**-6, "unit_variance": False},
+            noise_depth="timestep",
+        ),
+        training=TrainingConfig(
+            epochs=3000,
+            slices_per_epoch=100,
+            batch_size=1,
+            learning_rate=1e-4,
+            warmup_steps=0,
+            ema_decay=0.9999,
+            rotate_degrees=3.0,
+            translate_mm=0.055 * PICTURE_WIDTH_MM,
+            scale=0.0,
+            flip=False,
+        ),
+        detection=DetectionConfig(
+            reconstruction="chain",
+            timesteps=(250,),
+            draws=1,
+            residual="squared",
+            median_mm=0.0,
+            edge_mm=0.0,
+            min_component_ml=0.0,
         ),
     ),
 }
+PUBLISHED = frozenset({"paper", "anoddpm", "picture"})
+"""Presets whose map is that of others, whatever the modality."""
 PRESETS["picture"] = dataclasses.replace(
     # The same for pictures with skull; their longer side is 208 mm by convention, so 128 pixels of
-    # it hold a whole one. Rotation 2 degrees, shift 2 % of the side, scale 2 %, no flip.
+    # it hold a whole one.
     PRESETS["paper"],
     preset="picture",
     modalities=(PICTURE,),
-    training=dataclasses.replace(
-        PRESETS["paper"].training,
-        rotate_degrees=2.0,
-        translate_mm=0.02 * PICTURE_WIDTH_MM,
-        scale=0.02,
-        flip=False,
-    ),
 )
 
 BRIGHT_LESION_MODALITIES = frozenset({"flair", "t2"})
@@ -87,23 +136,6 @@ _OTHER_RECIPE: dict[str, object] = {
 _ANY_RECIPE: dict[str, object] = {"standardise": True, "edge_mm": 0.0, "half_height": 0.5}
 
 
-def degradation_settings(name: str) -> dict[str, object]:
-    """What a run is set to that learns to undo noise, painted anomalies, or both.
-
-    Args:
-        name: in `pipeline.run.words.DEGRADATIONS`.
-    """
-    settings: dict[str, object] = {"diffusion.degradation": name}
-    if name == "anomaly":
-        settings |= {
-            "diffusion.prediction_type": "sample",
-            "detection.reconstruction": "one_shot",
-            "detection.timesteps": [300, 600, 900],
-            "detection.draws": 1,
-        }
-    return settings
-
-
 def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
     """The preset for these modalities; the sign and the factors of the map follow them.
 
@@ -113,7 +145,7 @@ def preset_config(name: str, modalities: tuple[str, ...]) -> RunConfig:
     check_choice("preset", name, PRESETS)
     names = tuple(canonical_modality(m) for m in modalities)
     config = dataclasses.replace(PRESETS[name], modalities=names)
-    if name in ("paper", "picture"):
+    if name in PUBLISHED:
         return config
     bright = all(m in BRIGHT_LESION_MODALITIES for m in names)
     recipe = (_BRIGHT_RECIPE if bright else _OTHER_RECIPE) | _ANY_RECIPE

@@ -13,7 +13,7 @@ SHIPPED = {
 """Modality -> bundle with weights that come with anomap; the first fits where several do."""
 NAMED = SHIPPED | {"phantom": "simplex_ddpm_brain_phantom"}
 """What ``--model`` may say instead of a path; the last were trained on synthetic FLAIR alone."""
-PRESETS = ("tiny", "small", "base", "paper", "picture")
+PRESETS = ("tiny", "small", "base", "paper", "anoddpm", "picture")
 """Names in `pipeline.run.presets`."""
 NOISES = ("simplex", "gaussian", "coarse", "mixed")
 """Names in `pipeline.noise.noises`; packages add others."""
@@ -68,6 +68,23 @@ def no_weights_for(modalities: Sequence[str]) -> str:
         f"weights come with anomap for {', '.join(SHIPPED)}; the scan is {known}. Give --model "
         "RUN, a training of your own"
     )
+
+
+def degradation_settings(name: str) -> dict[str, object]:
+    """What a run is set to that learns to undo noise, painted anomalies, or both.
+
+    Args:
+        name: in `DEGRADATIONS`.
+    """
+    settings: dict[str, object] = {"diffusion.degradation": name}
+    if name == "anomaly":
+        settings |= {
+            "diffusion.prediction_type": "sample",
+            "detection.reconstruction": "one_shot",
+            "detection.timesteps": [300, 600, 900],
+            "detection.draws": 1,
+        }
+    return settings
 
 
 def is_setting(dotted: str) -> bool:

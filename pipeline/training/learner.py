@@ -15,6 +15,9 @@ from pipeline.noise.noises import derive_seed
 from pipeline.run.config import RunConfig, TrainingConfig
 from pipeline.run.model import network_of
 
+_NO_AVERAGE = 1 - 1e-9
+"""Momentum with which nothing is left of earlier weights; ignite takes no 1."""
+
 
 @dataclass(frozen=True)
 class Learner:
@@ -60,7 +63,7 @@ def make_learner(config: RunConfig, n_steps: int, device: torch.device) -> Learn
     training = config.training
     torch.manual_seed(derive_seed(config.seed, "weights"))
     network = network_of(config).to(device)
-    ema = EMAHandler(network, momentum=1 - training.ema_decay)
+    ema = EMAHandler(network, momentum=min(1 - training.ema_decay, _NO_AVERAGE))
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, fused=True)
     rate = LambdaLR(optimizer, lambda step: learning_rate_factor(step, n_steps, training))
     return Learner(network, ema, optimizer, rate)

@@ -54,11 +54,18 @@ def meant(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def common_options() -> argparse.ArgumentParser:
-    """Options of every command, as a parent of its parser."""
+def common_options(seed: int | None = 0) -> argparse.ArgumentParser:
+    """Options of every command, as a parent of its parser.
+
+    Args:
+        seed: where none is said; None leaves it to the preset.
+    """
+    default = "the preset's, mostly 0" if seed is None else str(seed)
     common = argparse.ArgumentParser(add_help=False)
     group = common.add_argument_group("common")
-    group.add_argument("--seed", type=_seed, default=0, help="of everything drawn (default 0)")
+    group.add_argument(
+        "--seed", type=_seed, default=seed, help=f"of everything drawn (default {default})"
+    )
     group.add_argument(
         "--device", type=_device, help="cpu, cuda, cuda:1 ... (default: CUDA where there is one)"
     )
