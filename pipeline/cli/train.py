@@ -53,7 +53,7 @@ def add_train(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--preset",
         default="tiny",
         choices=PRESETS,
-        help="tiny (default), small, base, paper, anoddpm or picture; see README",
+        help="tiny (default), small, base; paper, anoddpm, dae as published; picture; see README",
     )
     parser.add_argument("--resume", action="store_true", help="continue a broken-off training")
     parser.add_argument(

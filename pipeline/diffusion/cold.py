@@ -71,6 +71,8 @@ class AnomalyScheduler(SimplexDDPMScheduler):
         """
         t, t_prev = self.checked_step(timestep, previous_timestep)
         x_0 = self.predict_x_0(model_output, t, sample)
+        if t_prev < 0:
+            return x_0, x_0
         back = 1 - self.weight(t_prev, sample) / self.weight(t, sample)
         return sample - back * (sample - x_0), x_0
 

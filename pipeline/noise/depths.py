@@ -10,9 +10,11 @@ from torch import Tensor
 from pipeline.noise.noises import Noise, VolumeNoise, derive_seed
 
 DEPTHS = ("fixed", "typical", "timestep")
-"""0 for every field, where some pixels get hardly any noise; one of `N_TYPICAL` that is drawn for
-each field, so that all pixels get as much; or the timestep (AnoDDPM and those who followed it)."""
-N_TYPICAL = 16
+"""0 for every field, where some pixels get hardly any noise (a standard deviation of 0.18); one of
+`N_TYPICAL` that is drawn for each field, so that all pixels get as much, within a tenth; or the
+timestep (AnoDDPM and those who followed it). Noises in 2-D have none."""
+N_TYPICAL = 32
+"""Fewer for slices so large that their operators would not all be kept."""
 
 
 def drawn_fields(
@@ -21,36 +23,31 @@ def drawn_fields(
     """Fields for a batch, shaped as ``like`` ``(B, C, H, W)``: mean 0 and variance 1.
 
     Args:
-        depth: in `DEPTHS`; all but ``fixed`` need a `VolumeNoise`.
+        depth: in `DEPTHS`.
         timesteps: of each sample.
         generator: source of randomness.
     """
-    if depth == "fixed":
+    if depth == "fixed" or not isinstance(noise, VolumeNoise):
         return noise(like, generator)
-    volume = _with_depth(noise)
     if depth == "timestep":
-        return volume.sections(like, [float(t) for t in timesteps], generator)
-    drawn = torch.randint(N_TYPICAL, (len(like),), generator=generator).tolist()
-    typical = volume.typical_depths(N_TYPICAL)
-    return volume.sections(like, [typical[i] for i in drawn], generator)
+        return noise.sections(like, [float(t) for t in timesteps], generator)
+    typical = _typical(noise, like)
+    drawn = torch.randint(len(typical), (len(like),), generator=generator).tolist()
+    return noise.sections(like, [typical[i] for i in drawn], generator)
 
 
 def seeded_fields(
     noise: Noise, like: Tensor, depth: str, timestep: int, seeds: Sequence[int]
 ) -> Tensor:
     """As `drawn_fields`, but sample i of ``(B, C, H, W)`` depends on ``seeds[i]`` alone."""
-    if depth == "fixed":
+    if depth == "fixed" or not isinstance(noise, VolumeNoise):
         return noise.seeded(like, seeds)
-    volume = _with_depth(noise)
-    typical = volume.typical_depths(N_TYPICAL)
-    depths = [
-        float(timestep) if depth == "timestep" else typical[derive_seed(seed, "depth") % N_TYPICAL]
-        for seed in seeds
-    ]
-    return volume.seeded_sections(like, seeds, depths)
+    if depth == "timestep":
+        return noise.seeded_sections(like, seeds, [float(timestep)] * len(seeds))
+    typical = _typical(noise, like)
+    depths = [typical[derive_seed(seed, "depth") % len(typical)] for seed in seeds]
+    return noise.seeded_sections(like, seeds, depths)
 
 
-def _with_depth(noise: Noise) -> VolumeNoise:
-    if not isinstance(noise, VolumeNoise):
-        raise ValueError(f"a depth needs a noise in 3-D; got {noise}")
-    return noise
+def _typical(noise: VolumeNoise, like: Tensor) -> list[float]:
+    return noise.typical_depths(min(N_TYPICAL, noise.depths_kept(like)))

@@ -241,7 +241,7 @@ class RunConfig:
         _check_factors(self.detection)
         _check_timesteps(self)
         _check_noise_parameters(self.diffusion)
-        _check_noise_in_3d(self)
+        _check_coherent_noise(self)
         _check_degradation(self)
         _check_grid_fits(self)
 
@@ -346,19 +346,14 @@ def _check_noise_parameters(diffusion: DiffusionConfig) -> None:
         raise InputError(f"diffusion.noise_parameters: {brief(error)}") from error
 
 
-def _check_noise_in_3d(config: RunConfig) -> None:
-    diffusion = config.diffusion
-    asked = {
-        "coherent_noise": config.training.coherent_noise or config.detection.coherent_noise,
-        f"diffusion.noise_depth: {diffusion.noise_depth}": diffusion.noise_depth != "fixed",
-    }
-    for what, is_asked in asked.items():
-        if is_asked and not issubclass(NOISES[diffusion.noise], VolumeNoise):
-            volume_noises = [name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise)]
-            raise InputError(
-                f"{what} needs a noise in 3-D: {', '.join(volume_noises)}; got "
-                f"diffusion.noise: {diffusion.noise}"
-            )
+def _check_coherent_noise(config: RunConfig) -> None:
+    coherent = config.training.coherent_noise or config.detection.coherent_noise
+    if coherent and not issubclass(NOISES[config.diffusion.noise], VolumeNoise):
+        volume_noises = [name for name, kind in NOISES.items() if issubclass(kind, VolumeNoise)]
+        raise InputError(
+            f"coherent_noise needs a noise in 3-D: {', '.join(volume_noises)}; got "
+            f"diffusion.noise: {config.diffusion.noise}"
+        )
 
 
 def _check_degradation(config: RunConfig) -> None:

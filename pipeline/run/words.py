@@ -13,7 +13,7 @@ SHIPPED = {
 """Modality -> bundle with weights that come with anomap; the first fits where several do."""
 NAMED = SHIPPED | {"phantom": "simplex_ddpm_brain_phantom"}
 """What ``--model`` may say instead of a path; the last were trained on synthetic FLAIR alone."""
-PRESETS = ("tiny", "small", "base", "paper", "anoddpm", "picture")
+PRESETS = ("tiny", "small", "base", "paper", "anoddpm", "dae", "picture")
 """Names in `pipeline.run.presets`."""
 NOISES = ("simplex", "gaussian", "coarse", "mixed")
 """Names in `pipeline.noise.noises`; packages add others."""

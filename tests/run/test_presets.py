@@ -107,6 +107,17 @@ def test_a_preset_of_others_is_what_they_published(
         }
 
 
+def test_the_dae_preset_has_one_strength_of_noise_in_training_and_none_at_test() -> None:
+    """Kascenas et al., DAE: N(0, 0.2) on a grid of 16x16 for images in 0..1, so 0.4 in -1..1."""
+    config = PRESETS["dae"]
+    first, last = config.training.timestep_range
+    assert (first, last) == (config.detection.timesteps[0], first + 1)
+    assert (config.diffusion.noise, config.diffusion.prediction_type) == ("coarse", "sample")
+    alpha_bar = float(make_scheduler(config.diffusion).alphas_cumprod[first])
+    assert ((1 - alpha_bar) / alpha_bar) ** 0.5 == pytest.approx(0.4, abs=1e-3)
+    assert config.detection.reconstruction == "clean"
+
+
 def test_the_presets_of_others_have_their_networks() -> None:
     paper, anoddpm = NETWORKS[PRESETS["paper"].network], NETWORKS[PRESETS["anoddpm"].network]
     n_weights = sum(p.numel() for p in build_network("paper").parameters())
@@ -190,5 +201,5 @@ def test_the_sign_of_the_residual_follows_the_modality(
 
 
 def test_an_unknown_preset_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"tiny, small, base, paper, anoddpm, picture.*huge"):
+    with pytest.raises(InputError, match=r"tiny, small, base, paper, anoddpm, dae, picture.*huge"):
         preset_config("huge", ("t1",))

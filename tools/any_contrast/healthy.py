@@ -112,8 +112,8 @@ def contrast(rng: np.random.Generator, family: str) -> np.ndarray:
         fluid = grey + rng.uniform(0.2, 0.6)
     elif family in ("t1", "t1ce"):
         white = rng.uniform(0.55, 0.85)
-        grey = white - rng.uniform(0.03, 0.3)
-        fluid = grey - rng.uniform(0.12, 0.35)
+        grey = white - rng.uniform(0.02, 0.2)
+        fluid = grey - rng.uniform(0.12, 0.4)
     elif family == "pd":
         white = rng.uniform(0.45, 0.65)
         grey, fluid = white + rng.uniform(0.05, 0.25), white + rng.uniform(-0.15, 0.35)

@@ -77,7 +77,8 @@ def _blob(brain: Brain, rng: np.random.Generator) -> np.ndarray:
     among = brain.white if rng.random() < 0.5 and brain.white.any() else brain.brain
     places = np.argwhere(among)
     centre = places[rng.integers(len(places))]
-    radius = np.exp(rng.uniform(*np.log(RADII_MM))) / SPACING_MM
+    smallest, largest = np.log(RADII_MM)
+    radius = np.exp(smallest + (largest - smallest) * rng.random() ** 0.7) / SPACING_MM
     axes = radius * np.exp(rng.normal(0, 0.25, 3))
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     offsets = np.tensordot(turn, _AXES - centre[:, None, None, None], 1)
@@ -85,7 +86,7 @@ def _blob(brain: Brain, rng: np.random.Generator) -> np.ndarray:
     rough = rng.uniform(0.1, 0.7) * smooth_field(rng, SHAPE, int(rng.integers(5, 14)))
     distance = distance * np.exp(rough)
     if rng.random() < 0.5:  # spreads along the white matter
-        distance = distance * np.where(brain.white, 1, rng.uniform(1, 1.6))
+        distance = distance * np.where(brain.white, 1, rng.uniform(1, 2.2))
     return distance.astype(np.float32)
 
 

@@ -166,7 +166,7 @@ def sample(banks: Banks, shapes: list[np.ndarray], seed: tuple[int, ...]) -> dic
 
 def _slices(volume: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Some slices, most of them of the lesion: ``slab`` ``(n, 5, H, W)``, others ``(n, H, W)``."""
-    among = volume["lesion"] if volume["lesion"].any() and rng.random() < 0.85 else volume["brain"]
+    among = volume["lesion"] if volume["lesion"].any() and rng.random() < 0.78 else volume["brain"]
     places = rng.choice(np.flatnonzero(among.any((1, 2))), N_SLICES)
     taken = {name: torch.from_numpy(one.astype(np.float32)) for name, one in volume.items()}
     chosen = torch.from_numpy(places)
@@ -182,7 +182,7 @@ def _worsened(
     """Both with the bend of another scanner's grey scale, bias and slices; the first with noise."""
     low, high = np.quantile(image[brain], [0.01, 0.99])
     power = np.exp(rng.normal(0, 0.15))
-    bias = np.exp(rng.uniform(0, 0.12) * smooth_field(rng, SHAPE, 4))
+    bias = np.exp(rng.uniform(0, 0.18) * smooth_field(rng, SHAPE, 4))
     both = [
         np.clip((one - low) / (high - low + 1e-6), 0, 1.5) ** power * bias
         for one in (image, healthy)

@@ -33,6 +33,7 @@ from pipeline.maps.lesions.network import VIEWS
 from pipeline.maps.scoring import Factor, blur, residual_map
 from pipeline.run.config import DetectionConfig
 from pipeline.run.model import Model
+from pipeline.run.presets import DAE_TIMESTEP
 
 BLUR_SIGMA_MM = 8.0
 
@@ -47,9 +48,9 @@ to signal ratio of 0.46; t = 250 on the cosine schedule with unit variance has 0
 """
 
 
-DAE = replace(BRAIN_DAMAGE, reconstruction="clean", residual="absolute")
-"""A denoising autoencoder (after Kascenas et al., MIDL 2022): trained with coarse noise, which is
-left out at test; the absolute error."""
+DAE = replace(BRAIN_DAMAGE, reconstruction="clean", timesteps=(DAE_TIMESTEP,), residual="absolute")
+"""A denoising autoencoder (Kascenas et al., MIDL 2022): trained with coarse noise (``--preset
+dae``), which is left out at test; the absolute error."""
 
 
 # Functions with names, so that a detector can be handed to another process.
