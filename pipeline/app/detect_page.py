@@ -217,7 +217,7 @@ def _show(detected: Detected) -> None:
         "p, if healthy",
         "-" if p_value is None else f"{p_value:.2g}",
         help=f"share of {n_healthy} healthy cases, and this one, that score as high; none is given "
-        f"from fewer than {LEAST_FOR_P}",
+        f"from fewer than {LEAST_FOR_P}, nor for a scan that does not look like theirs",
     )
     for note in result.notes:
         st.warning(note)

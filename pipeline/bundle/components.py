@@ -372,7 +372,8 @@ class SaveCases:
         maps: SourceMaps = output["maps"]
         evaluations = evaluations_per_slice(self.detector.model.config.detection)
         spent = Spent(evaluations, time.monotonic() - self.start)
-        result = case_result(prepared, self.detector, maps, spent, batch["provenance"])
+        unlike = self.detector.unlike(CaseWork(prepared))
+        result = case_result(prepared, self.detector, maps, spent, batch["provenance"], unlike)
         folder = case_folder(self.output_dir, prepared.case.name)
         begin_anew(folder)
         write_result(folder, prepared.source_affine, prepared.source_brain, maps, result)

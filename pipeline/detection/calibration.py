@@ -14,11 +14,12 @@ from pipeline.cases.case import Case
 from pipeline.cases.loop import Apart, Execution, Outcomes, each_case
 from pipeline.cases.transforms import CaseTransforms
 from pipeline.detection.case_work import CaseWork, measured_map
+from pipeline.detection.likeness import looks_of
 from pipeline.detection.methods.kinds import ReadyMethod
 from pipeline.detection.methods.table import METHODS
 from pipeline.errors import InputError
 from pipeline.files.names import CALIBRATION
-from pipeline.files.record.calibration import Calibration, MadeFor, MethodCalibration
+from pipeline.files.record.calibration import Calibration, Looks, MadeFor, MethodCalibration
 from pipeline.noise.noises import derive_seed
 from pipeline.run.model import Model, diffusion_settings
 from pipeline.run.words import FALSE_POSITIVE_RATES
@@ -174,12 +175,13 @@ def measure_healthy(
             n_voxels,
             derive_seed(sampling.seed, "calibration", prepared.content),
         )
+        looks = next((looks_of(work, model) for model in models.values()), None)
         measured = {}
         for name, method in methods.items():
             anomaly_map = measured_map(prepared, method.compute(work, sampling.seed).anomaly_map)
             # The score is over the voxels that a new case is scored over, lesion mask or not.
             score = float(top_mean(anomaly_map[prepared.source_brain]))
-            measured[name] = Measured(np.sort(anomaly_map.reshape(-1)[voxels]), score)
+            measured[name] = Measured(np.sort(anomaly_map.reshape(-1)[voxels]), score, looks)
         return measured
 
     by_name = {case.name: case for case in cases}
@@ -199,14 +201,25 @@ def calibration_from(
         ).model_copy(update={"made_for": made_for(METHODS[name].ready(models), models)})
         for name in method_names
     }
-    return Calibration(methods=tables, cases=tuple(measured))
+    looks = [next((m.looks for m in one.values()), None) for one in measured.values()]
+    seen = tuple(one for one in looks if one is not None)
+    return Calibration(
+        methods=tables, cases=tuple(measured), looks=seen if len(seen) == len(measured) else ()
+    )
 
 
 class Measured(NamedTuple):
-    """One method on a healthy case: sorted values of sampled voxels, and the case's score."""
+    """One method on a healthy case.
+
+    Attributes:
+        values: of sampled voxels, sorted.
+        score: of the case.
+        looks: of the case, the same for all methods.
+    """
 
     values: np.ndarray
     score: float
+    looks: Looks | None = None
 
 
 def _sample(healthy: np.ndarray, n_most: int, seed: int) -> np.ndarray:

@@ -218,6 +218,6 @@ def detect_case(
         maps = to_source(prepared, detector, found)
     seconds = time.monotonic() - start + found.earlier_seconds
     spent = Spent(found.evaluations, seconds)
-    result = case_result(prepared, detector, maps, spent, provenance)
+    result = case_result(prepared, detector, maps, spent, provenance, detector.unlike(work))
     with stage("write"):
         return write_result(folder, prepared.source_affine, prepared.source_brain, maps, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,13 +17,14 @@ from pipeline.cases.loading import BrainExtractor
 from pipeline.cases.transforms import CaseTransforms, Prepared
 from pipeline.detection.calibration import calibration_for, threshold_rule
 from pipeline.detection.case_work import CaseWork
+from pipeline.detection.likeness import LEAST_PEOPLE, looks_of, unlike
 from pipeline.detection.methods.kinds import NetworkMethod, ReadyMethod
 from pipeline.detection.methods.table import METHODS, NETWORK_METHODS
 from pipeline.detection.recipe import MapResult, RestoredMap
 from pipeline.errors import InputError
 from pipeline.files.identity import file_state
 from pipeline.files.images.pairs import files_of
-from pipeline.files.record.calibration import Calibration, MethodCalibration
+from pipeline.files.record.calibration import Calibration, Looks, MethodCalibration
 from pipeline.files.record.result import InputFile, Provenance, Threshold
 from pipeline.run.model import Model
 
@@ -38,6 +40,7 @@ class Detector:
         seed: of the noise.
         check: raises InputError for a case that the weights were not made for.
         calibrated: what healthy cases gave; None where the method is not calibrated.
+        likeness: says in what a case looks unlike those healthy ones; None where nobody can.
     """
 
     name: str
@@ -46,6 +49,11 @@ class Detector:
     seed: int
     check: Callable[[Prepared], None] | None = None
     calibrated: MethodCalibration | None = None
+    likeness: Callable[[CaseWork], str | None] | None = None
+
+    def unlike(self, work: CaseWork) -> str | None:
+        """In what a case looks unlike the healthy ones that the threshold comes from, or None."""
+        return self.likeness(work) if self.likeness is not None else None
 
     def compute(self, work: CaseWork) -> MapResult:
         """The map of a case on the working grid."""
@@ -158,6 +166,7 @@ def make_detector(
         threshold=_threshold(name, ready, calibration, false_positive_rate),
         seed=seed,
         calibrated=calibrated,
+        likeness=_likeness(calibration, models),
     )
 
 
@@ -193,9 +202,23 @@ def make_network_detector(
         threshold=_threshold(name, ready, calibration, false_positive_rate),
         seed=seed,
         calibrated=calibrated,
+        likeness=_likeness(calibration, models),
         method=method,
         model=model,
     )
+
+
+def _likeness(
+    calibration: Calibration, models: Mapping[str, Model]
+) -> Callable[[CaseWork], str | None] | None:
+    model = next(iter(models.values()), None)
+    if model is None or len(calibration.looks) < LEAST_PEOPLE:
+        return None
+    return functools.partial(_unlike, model=model, people=calibration.looks)
+
+
+def _unlike(work: CaseWork, model: Model, people: Sequence[Looks]) -> str | None:
+    return unlike(looks_of(work, model), people)
 
 
 def _threshold(

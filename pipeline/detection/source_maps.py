@@ -124,11 +124,16 @@ def case_result(
     maps: SourceMaps,
     spent: Spent,
     provenance: Provenance,
+    unlike: str | None = None,
 ) -> CaseResult:
-    """The content of ``result.json``, without the names of files."""
+    """The content of ``result.json``, without the names of files.
+
+    Args:
+        unlike: what `Detector.unlike` says of the case.
+    """
     score = float(top_mean(maps.anomaly_map[prepared.source_brain]))
     healthy = detector.calibrated
-    p_value = None if healthy is None else healthy.p_value(score)
+    p_value = None if healthy is None or unlike else healthy.p_value(score)
     return CaseResult(
         case=prepared.case.name,
         method=detector.name,
@@ -141,7 +146,11 @@ def case_result(
         evaluations_per_slice=spent.evaluations_per_slice,
         seconds=round(spent.seconds, 3),
         slices=len(prepared.slices),
-        notes=(*prepared.notes, *_notes_of_mask(prepared, maps, p_value)),
+        notes=(
+            *prepared.notes,
+            *((unlike,) if unlike else ()),
+            *_notes_of_mask(prepared, maps, p_value),
+        ),
         healthy_thresholds=None if healthy is None else dict(healthy.thresholds),
         inputs={m: str(f.path) for m, f in prepared.case.images.items()},
         provenance=provenance,

@@ -126,18 +126,38 @@ class MethodCalibration(Record):
         return (1 + sum(healthy >= score for healthy in self.scores)) / (1 + len(self.scores))
 
 
+class Looks(Record):
+    """How a case looks, as far as a tumour hardly changes it; see `pipeline.detection.likeness`."""
+
+    blocks: tuple[float | None, ...]
+    """Median deviation from the atlas of the run in each block of the brain, in healthy standard
+    deviations, from inferior, posterior and left upwards; null where there is hardly any brain."""
+    noise: float
+    """Logarithm of its noise, in units of the intensity range [-1, 1]."""
+
+    @field_validator("blocks", "noise")
+    @classmethod
+    def _check_finite(cls, value: Any) -> Any:
+        numbers = [n for n in (value if isinstance(value, tuple) else (value,)) if n is not None]
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError("expected finite numbers")
+        return value
+
+
 class Calibration(FileRecord):
     """Thresholds of every method, from the same healthy cases."""
 
     FILE: ClassVar[str] = CALIBRATION
     WHAT: ClassVar[str] = "a calibration"
 
-    schema_version: int = 3
+    schema_version: int = 4
     """Of the layout of the file; 1 where a file does not say it."""
     methods: dict[str, MethodCalibration]
     """Name of the method to its thresholds."""
     cases: tuple[str, ...]
     """Names of the healthy cases; in a bundle numbers stand for them."""
+    looks: tuple[Looks, ...] = ()
+    """How they look, in the same order; none before version 4, and of a run without an atlas."""
 
     @classmethod
     def of(cls, folder: Path) -> Self:
