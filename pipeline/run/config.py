@@ -357,17 +357,22 @@ def _check_coherent_noise(config: RunConfig) -> None:
 
 
 def _check_degradation(config: RunConfig) -> None:
-    """An anomaly is undone without drawing anything."""
-    if config.diffusion.degradation != "anomaly":
+    """An anomaly is undone by a network that answers with the image; alone, nothing is drawn."""
+    degradation = config.diffusion.degradation
+    if degradation == "noise":
         return
-    for name, value, allowed in (
-        ("diffusion.prediction_type", config.diffusion.prediction_type, ("sample",)),
-        ("detection.reconstruction", config.detection.reconstruction, ("one_shot", "ddim")),
-        ("detection.draws", config.detection.draws, (1,)),
-    ):
+    needed = [("diffusion.prediction_type", config.diffusion.prediction_type, ("sample",))]
+    if degradation == "anomaly":
+        needed += [
+            ("detection.reconstruction", config.detection.reconstruction, ("one_shot", "ddim")),
+            ("detection.draws", str(config.detection.draws), ("1",)),
+        ]
+    for name, value, allowed in needed:
         if value not in allowed:
-            words = " or ".join(map(str, allowed))
-            raise InputError(f"diffusion.degradation: anomaly needs {name} {words}; got {value}")
+            words = " or ".join(allowed)
+            raise InputError(
+                f"diffusion.degradation: {degradation} needs {name} {words}; got {value}"
+            )
 
 
 def _check_grid_fits(config: RunConfig) -> None:

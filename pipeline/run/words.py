@@ -77,9 +77,10 @@ def degradation_settings(name: str) -> dict[str, object]:
         name: in `DEGRADATIONS`.
     """
     settings: dict[str, object] = {"diffusion.degradation": name}
+    if name != "noise":  # as noise, an anomaly would be without bounds where there is little of it
+        settings["diffusion.prediction_type"] = "sample"
     if name == "anomaly":
         settings |= {
-            "diffusion.prediction_type": "sample",
             "detection.reconstruction": "one_shot",
             "detection.timesteps": [300, 600, 900],
             "detection.draws": 1,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from pipeline.noise.noises import Simplex
@@ -77,23 +76,26 @@ def test_a_network_that_undoes_anomalies_is_given_them_without_noise() -> None:
     assert infer["noise"].abs().max() <= 1
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
-def test_with_noise_and_anomalies_the_right_answer_leads_to_the_healthy_image(
-    prediction: str,
-) -> None:
+def test_with_noise_and_anomalies_the_right_answer_is_the_healthy_image() -> None:
     healthy = torch.linspace(-0.5, 0.5, 16).expand(3, 1, 16, 16).clone()
     prepared = prepare(
         diffusion__degradation="both",
-        diffusion__prediction_type=prediction,
-        training__timestep_range=[100, 400],
+        diffusion__prediction_type="sample",
+        grid__spacing_mm=13.0,
     )
     _, target, _, infer = prepared(BATCH | {"image": healthy})
-    noisy = prepared.scheduler.add_noise(healthy, infer["noise"], infer["timesteps"])
-    restored = prepared.scheduler.predict_x_0(target[:, :1], infer["timesteps"], noisy)
-    torch.testing.assert_close(restored, healthy, atol=1e-4, rtol=0)
-    plain = prepare(training__timestep_range=[100, 400])(BATCH | {"image": healthy})[3]
-    assert torch.equal(plain["timesteps"], infer["timesteps"])
-    assert not torch.equal(plain["noise"], infer["noise"])
+    assert torch.equal(target[:, :1], healthy)
+    plain = prepare()(BATCH | {"image": healthy})[3]
+    timesteps = infer["timesteps"]
+    assert torch.equal(plain["timesteps"], timesteps)
+    # What is beside the noise in x_t is the anomalous image, as much of it as of the healthy one.
+    scheduler = prepared.scheduler
+    noisy, without = (
+        scheduler.add_noise(healthy, one["noise"], timesteps) for one in (infer, plain)
+    )
+    change = (noisy - without) / scheduler.alpha_bar(timesteps, healthy).sqrt()
+    assert change.abs().max() > 0.02
+    assert (healthy + change).abs().max() <= 1 + 1e-4
 
 
 def test_all_randomness_of_a_batch_follows_from_the_epoch(

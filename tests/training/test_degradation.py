@@ -61,6 +61,15 @@ def test_a_network_learns_to_undo_anomalies(
     assert after < 0.75 * before
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_anomalies_are_undone_by_a_network_that_answers_with_the_image(
+    prediction: str, config: RunConfig
+) -> None:
+    settings = degradation_settings("both") | {"diffusion.prediction_type": prediction}
+    with pytest.raises(InputError, match=r"both needs diffusion\.prediction_type sample"):
+        override(config, settings)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
