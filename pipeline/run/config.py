@@ -361,17 +361,14 @@ def _check_degradation(config: RunConfig) -> None:
     degradation = config.diffusion.degradation
     if degradation == "noise":
         return
-    needed = [("diffusion.prediction_type", config.diffusion.prediction_type, ("sample",))]
+    needed = {"diffusion.prediction_type": ["sample"]}
     if degradation == "anomaly":
-        needed += [
-            ("detection.reconstruction", config.detection.reconstruction, ("one_shot", "ddim")),
-            ("detection.draws", str(config.detection.draws), ("1",)),
-        ]
-    for name, value, allowed in needed:
-        if value not in allowed:
-            words = " or ".join(allowed)
+        needed |= {"detection.reconstruction": ["one_shot", "ddim"], "detection.draws": ["1"]}
+    for name, allowed in needed.items():
+        if (value := str(_setting(config, name))) not in allowed:
             raise InputError(
-                f"diffusion.degradation: {degradation} needs {name} {words}; got {value}"
+                f"diffusion.degradation: {degradation} needs {name} {' or '.join(allowed)}; got "
+                f"{quoted(value)}"
             )
 
 
