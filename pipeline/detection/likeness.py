@@ -4,8 +4,8 @@ What is compared is hardly moved by a tumour: the median deviation from the atla
 blocks of the brain, of which a quarter may be anything, and the noise. A scan is unlike the others
 if it lies farther from them than each of them does from the rest.
 
-Set on T1w scans (``tests/benchmarks/likeness.py``): of 24 people of the site that calibrated none lay
-farther, of 37 of another site 32.
+Set on T1w scans (``tests/benchmarks/likeness.py``): of 24 people of the site that calibrated none
+lay farther, of 37 of another site 32.
 """
 
 from __future__ import annotations
