@@ -136,8 +136,6 @@ def _run_train(arguments: argparse.Namespace) -> int:
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Dotted key to value, of all options that are settings of a run."""
-    from pipeline.run.strict_yaml import parse_yaml
-
     values: dict[str, Any] = {"hold_out": arguments.hold_out}
     if arguments.seed is not None:
         values["seed"] = arguments.seed
@@ -147,23 +145,26 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
         values |= degradation_settings(arguments.degradation)
     if arguments.epochs is not None:
         values["training.epochs"] = arguments.epochs
-    for assignment in arguments.set:
-        key, separator, text = assignment.partition("=")
-        if not separator:
-            raise InputError(f"--set {cut(assignment, MAX_QUOTED)}: expected KEY=VALUE")
-        if not is_setting(key):
-            names = [
-                f"{part}.{name}".lstrip(".") for part, all_ in SETTINGS.items() for name in all_
-            ]
-            raise InputError(
-                f"there is no setting {quoted(key)}{meant(key, names)}; `config.yaml` of a run "
-                "lists all"
-            )
-        try:
-            values[key] = parse_yaml(text)
-        except ValueError as error:
-            raise InputError(f"--set {key}: not a value ({error})") from error
-    return values
+    return values | dict(map(_assigned, arguments.set))
+
+
+def _assigned(assignment: str) -> tuple[str, Any]:
+    """Key and value of a ``--set``."""
+    from pipeline.run.strict_yaml import parse_yaml
+
+    key, separator, text = assignment.partition("=")
+    if not separator:
+        raise InputError(f"--set {cut(assignment, MAX_QUOTED)}: expected KEY=VALUE")
+    if not is_setting(key):
+        names = [f"{part}.{name}".lstrip(".") for part, all_ in SETTINGS.items() for name in all_]
+        raise InputError(
+            f"there is no setting {quoted(key)}{meant(key, names)}; `config.yaml` of a run "
+            "lists all"
+        )
+    try:
+        return key, parse_yaml(text)
+    except ValueError as error:
+        raise InputError(f"--set {key}: not a value ({error})") from error
 
 
 def add_calibrate(commands: Commands, common: argparse.ArgumentParser) -> None:

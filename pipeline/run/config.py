@@ -331,19 +331,24 @@ def _check_noise_parameters(diffusion: DiffusionConfig) -> None:
     fields = dataclasses.fields(typing.cast(Any, NOISES[diffusion.noise]))
     switches = {f.name: isinstance(f.default, bool) for f in fields}
     for name, value in diffusion.noise_parameters.items():
-        is_switch = isinstance(value, bool)
-        if switches.get(name) is not is_switch or not isinstance(value, int | float):
-            numbers = ", ".join(sorted(name for name, is_one in switches.items() if not is_one))
-            others = ", ".join(sorted(name for name, is_one in switches.items() if is_one))
+        is_number = isinstance(value, int | float)
+        if not is_number or switches.get(name) is not isinstance(value, bool):
             raise InputError(
-                f"diffusion.noise_parameters: {diffusion.noise} takes numbers for "
-                f"{numbers or 'nothing'}{others and f', true or false for {others}'}; got "
+                f"diffusion.noise_parameters: {diffusion.noise} takes {_taken(switches)}; got "
                 f"{quoted(name)}: {quoted(value)}"
             )
     try:
         make_noise(diffusion.noise, **diffusion.noise_parameters)
     except ValueError as error:
         raise InputError(f"diffusion.noise_parameters: {brief(error)}") from error
+
+
+def _taken(switches: dict[str, bool]) -> str:
+    """What the parameters of a noise are, by whether each is a switch."""
+    numbers = ", ".join(sorted(name for name, is_one in switches.items() if not is_one))
+    others = ", ".join(sorted(name for name, is_one in switches.items() if is_one))
+    text = f"numbers for {numbers or 'nothing'}"
+    return f"{text}, true or false for {others}" if others else text
 
 
 def _check_coherent_noise(config: RunConfig) -> None:
