@@ -9,36 +9,45 @@ import pytest
 import torch
 
 import pipeline.maps.lesions.network as module
+from pipeline.cases.case import Case
+from pipeline.cases.find import find_cases
 from pipeline.cases.grid import Grid
+from pipeline.cases.loop import QUIET
+from pipeline.cases.transforms import CaseTransforms
 from pipeline.errors import InputError
 from pipeline.maps.lesions.network import LesionNetwork, lesion_network, mark, slabs
+from pipeline.phantom.cohort import CohortPlan, write_cohort
 
 
-@pytest.mark.parametrize(
-    ("grid", "shape"),
-    [
-        (Grid(), (42, 64, 64)),
-        (Grid(96, 2.2, 2.2), (62, 96, 96)),
-        (Grid(48, 4.0, 5.0), (27, 48, 48)),
-    ],
-)
-def test_a_bright_ball_is_marked_on_any_grid(grid: Grid, shape: tuple[int, int, int]) -> None:
-    index = np.indices(shape).astype(float)
-    mm = [(i - (n - 1) / 2) * s for i, n, s in zip(index, shape, grid.axes_mm, strict=True)]
-    brain = (mm[0] / 62) ** 2 + (mm[1] / 80) ** 2 + (mm[2] / 65) ** 2 < 1
-    lesion = mm[0] ** 2 + (mm[1] - 15) ** 2 + (mm[2] + 28) ** 2 < 17**2
-    noise = 0.05 * np.random.default_rng(0).normal(size=shape)
-    image = np.where(brain, np.where(lesion, 0.7, -0.1) + noise, -1.0)
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A synthetic brain; one without any tissues looks ill all over to the network."""
+    folder = tmp_path_factory.mktemp("healthy")
+    write_cohort(folder, CohortPlan(["flair"], 1, 0), spacing_mm=3.0, execution=QUIET)
+    return find_cases(folder, modalities=["flair"]).cases[0]
+
+
+@pytest.mark.parametrize("grid", [Grid(), Grid(96, 2.2, 2.2), Grid(48, 4.0, 5.0)], ids=str)
+def test_a_bright_ball_is_marked_on_any_grid(grid: Grid, healthy: Case) -> None:
+    prepared = CaseTransforms(("flair",), grid)(healthy)
+    brain = prepared.brain[:, 0].numpy()
+    index = np.argwhere(brain)
+    middle = (index.min(0) + index.max(0)) / 2
+    mm = [
+        (i - m) * s for i, m, s in zip(np.indices(brain.shape), middle, grid.axes_mm, strict=True)
+    ]
+    lesion = brain & ((mm[0] - 15) ** 2 + (mm[1] - 15) ** 2 + (mm[2] + 30) ** 2 < 17**2)
+    image = np.where(lesion, 0.9, prepared.slices[:, 0].numpy())
     slices = torch.from_numpy(image).float()[:, None]
-    found = mark(slices, torch.from_numpy(brain)[:, None], grid)
+    found = mark(slices, prepared.brain, grid)
     assert found.probability.shape == found.healthy.shape == slices.shape
     probability = found.probability[:, 0].numpy()
     assert (probability[~brain] == 0).all()
     assert 0 <= probability.min() <= probability.max() <= 1
     assert probability[lesion].mean() > 0.5 > 3 * probability[brain & ~lesion].mean()
-    healthy = found.healthy[:, 0].numpy()
-    assert (healthy[~brain] == -1).all()
-    assert healthy[lesion].mean() < image[lesion].mean() - 0.2
+    restored = found.healthy[:, 0].numpy()
+    assert (restored[~brain] == -1).all()
+    assert restored[lesion].mean() < image[lesion].mean() - 0.2
 
 
 def test_several_channels_are_marked_each_and_averaged() -> None:
