@@ -95,9 +95,9 @@ def test_a_scan_of_another_site_looks_unlike_and_one_of_the_same_with_shading_do
 
     healthy = find_cases(shared_data / "ixi_t1", modalities=("t1",)).cases
     split = split_healthy(HealthyCases(list(healthy)), model.config)
-    people = [seen(case) for case in split.validation]
-    held_out = split.test[:4]
+    people = [seen(case) for case in split.validation[:14]]
+    held_out = split.test[:3]
     assert sum(unlike(seen(case), people) is not None for case in held_out) <= 1
     assert all(unlike(seen(case, factor=0.4), people) for case in held_out)
-    elsewhere = find_cases(shared_data / "novosibirsk_t1", modalities=("t1",)).cases[:3]
+    elsewhere = find_cases(shared_data / "novosibirsk_t1", modalities=("t1",)).cases[:2]
     assert all(unlike(seen(case), people) for case in elsewhere)

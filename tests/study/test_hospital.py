@@ -141,7 +141,7 @@ def test_a_command_that_is_killed_leaves_nothing_half_stored_after_its_repeat(
     stored = set(archive.instances()) - before
     for instance in stored:
         _delete(archive, instance)
-    for share in (0.6, 0.9):
+    for share in (0.8,):
         folder = tmp_path / f"killed_{share}"
         again = [str(folder) if word == str(out) else word for word in command]
         process = subprocess.Popen(again, env=environment, stderr=subprocess.DEVNULL)
