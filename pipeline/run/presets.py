@@ -19,6 +19,10 @@ from pipeline.run.settings import override
 DAE_TIMESTEP = 235
 """Where noise stands to the image as 0.4 to 1, in a range of 2: a fifth, as in their paper."""
 EVEN_NOISE = DiffusionConfig(noise_depth="typical")
+SQUARED_ERROR = DetectionConfig(
+    timesteps=(200,), draws=1, residual="squared", median_mm=0.0, edge_mm=0.0, min_component_ml=0.0
+)
+"""The map of those who published one without any further step: brain_damage's, at t = 200."""
 PRESETS: dict[str, RunConfig] = {
     "tiny": RunConfig(diffusion=EVEN_NOISE),
     "small": RunConfig(
@@ -60,14 +64,7 @@ PRESETS: dict[str, RunConfig] = {
             scale=0.02,
             flip=False,
         ),
-        detection=DetectionConfig(
-            timesteps=(200,),
-            draws=1,
-            residual="squared",
-            median_mm=0.0,
-            edge_mm=0.0,
-            min_component_ml=0.0,
-        ),
+        detection=SQUARED_ERROR,
         seed=42,
     ),
     # AnoDDPM's noise, schedule, network and chain (args28 of its repository); its augmentation
@@ -93,15 +90,7 @@ PRESETS: dict[str, RunConfig] = {
             scale=0.0,
             flip=False,
         ),
-        detection=DetectionConfig(
-            reconstruction="chain",
-            timesteps=(250,),
-            draws=1,
-            residual="squared",
-            median_mm=0.0,
-            edge_mm=0.0,
-            min_component_ml=0.0,
-        ),
+        detection=dataclasses.replace(SQUARED_ERROR, reconstruction="chain", timesteps=(250,)),
     ),
     # A denoising autoencoder (Kascenas et al., MIDL 2022): coarse noise of one strength, so that t
     # tells the network nothing; it answers with the image, and sees the scan without noise.

@@ -157,7 +157,7 @@ def step_share(device: str, repeats: int) -> tuple[float, float]:
     """Seconds of the noise and of a whole training step: `small`, 128x128, batch 8."""
     config = PRESETS["small"]
     scheduler = make_scheduler(config.diffusion)
-    prepare = NoisePrepareBatch(scheduler, torch.Generator().manual_seed(0), (0, 1000))
+    prepare = NoisePrepareBatch(scheduler, torch.Generator().manual_seed(0), config)
     network = build_network(config.network).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
     images = torch.rand(8, 1, 128, 128, device=device) * 2 - 1
